@@ -1,0 +1,69 @@
+/* Activities: what an agent asks of the world. One struct per activity without a durable outcome:
+ *
+ *   READY (an input before it is not durable yet) -> OUT (called, or its timer runs)
+ *       -> BACKOFF (a retryable failure was journaled) -> OUT ...
+ *       -> DONE (its outcome is in the journal, on the way to disk) */
+#ifndef SH_ENGINE_ACTIVITY_H
+#define SH_ENGINE_ACTIVITY_H
+
+#include "engine/journal.h"
+#include "tools/tools.h"
+
+struct sh_workflow;
+struct sh_past_activity;
+
+enum sh_activity_state {
+    SH_ACTIVITY_READY,
+    SH_ACTIVITY_OUT,
+    SH_ACTIVITY_BACKOFF,
+    SH_ACTIVITY_DONE
+};
+
+struct sh_retry { /* defaults: 4 attempts from 500 ms, doubling, at most 30 s */
+    unsigned attempts;
+    uint64_t backoff_ms, backoff_max_ms;
+};
+
+struct sh_activity {
+    struct sh_list link;
+    struct sh_workflow *wf;
+    uint64_t ordinal;
+    enum sh_activity_state state;
+    const struct sh_tool *tool;
+    json_t *args; /* without the options below */
+    json_t *id;   /* of a device line, or NULL */
+    char key[SH_ID_MAX + 24];
+    struct sh_retry retry;
+    uint64_t timeout_ms;
+    bool at_most_once;
+    unsigned attempt; /* from 1 */
+    int64_t due_us;   /* sleep, backoff */
+    uint64_t delta_bytes;
+    struct sh_timer timer;
+    struct sh_tool_run *run;
+};
+
+struct sh_activities {
+    struct sh_list list;
+    size_t n, n_remote; /* n_remote: wall clock counts while any is OUT */
+};
+
+void sh_activities_init(struct sh_activities *as);
+void sh_activities_stop(struct sh_workflow *wf); /* cancel all */
+/* The agent asked. Matches history, else journals and goes. false: nondeterminism, wf is ending. */
+bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str op,
+                       struct sh_str args);
+/* Inputs became durable: let READY activities leave. */
+void sh_activities_dispatch(struct sh_workflow *wf);
+/* The text a guest reads for an outcome event; the same live and in replay. */
+void sh_activity_result_text(const json_t *event_body, struct sh_buf *out);
+
+/* kv.c: kv.get and kv.put of a session */
+void sh_kv_run(struct sh_activity *a);
+
+/* for activity.c and kv.c */
+void sh_activity_succeed(struct sh_activity *a, json_t *result); /* takes result */
+void sh_activity_fail(struct sh_activity *a, const struct sh_err *why, bool retryable,
+                      uint64_t retry_after_ms);
+
+#endif

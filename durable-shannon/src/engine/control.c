@@ -1,0 +1,124 @@
+/* Cancel, pause, resume, standard input: what people do to a workflow that is alive. Each is an
+ * event first; its effect comes when it is durable. */
+#include "engine/private.h"
+
+struct control {
+    struct sh_engine *engine;
+    sh_engine_json_fn cb;
+    void *arg;
+    const char *what;
+};
+
+static void control_end(struct control *c, json_t *row, const struct sh_err *err) {
+    struct sh_engine *e = c->engine;
+
+    c->cb(c->arg, row, err);
+    sh_free(c);
+    sh_engine_unpin(e);
+}
+
+/* Not in memory: it has ended, or there never was one. */
+static void ended(void *arg, json_t *row, const struct sh_err *err) {
+    struct control *c = arg;
+    struct sh_err state = {0};
+
+    if (!err) {
+        sh_fail(&state, SH_E_STATE, "cannot %s: the task has ended (%s)", c->what,
+                json_string_value(json_object_get(row, "status")));
+        err = &state;
+    }
+    control_end(c, NULL, err);
+}
+
+static void written(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
+    control_end(arg, err ? NULL : wf->row, err);
+}
+
+static struct control *control_new(struct sh_engine *e, const char *what, sh_engine_json_fn cb,
+                                   void *arg) {
+    struct control *c = sh_new(struct control);
+
+    c->engine = e;
+    c->cb = cb;
+    c->arg = arg;
+    c->what = what;
+    e->pins++;
+    return c;
+}
+
+static void write_event(struct control *c, struct sh_workflow *wf, const char *type,
+                        const char *status, const char *by, const char *reason) {
+    sh_journal_add(wf, type,
+                   json_pack("{s:o, s:o, s:I}", "by", sh_json_string(sh_str(by ? by : "")),
+                             "reason", sh_json_string(sh_str(reason ? reason : "")), "at",
+                             (json_int_t)sh_wall_us()));
+    sh_workflow_row_put(wf, status);
+    sh_journal_commit(wf, written, c);
+}
+
+static bool alive(const struct sh_workflow *wf) {
+    return wf && wf->phase < SH_PHASE_ENDING && !wf->leaving;
+}
+
+void sh_engine_cancel(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
+                      sh_engine_json_fn cb, void *arg) {
+    struct sh_workflow *wf = sh_workflow_find(e, id);
+    struct control *c = control_new(e, "cancel", cb, arg);
+
+    if (!alive(wf)) {
+        sh_engine_get(e, id, ended, c);
+    } else if (wf->cancel_requested) {
+        control_end(c, wf->row, NULL);
+    } else {
+        write_event(c, wf, "CancelRequested", wf->paused ? "paused" : "running", by, reason);
+    }
+}
+
+void sh_engine_pause(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
+                     sh_engine_json_fn cb, void *arg) {
+    struct sh_workflow *wf = sh_workflow_find(e, id);
+    struct control *c = control_new(e, "pause", cb, arg);
+
+    if (!alive(wf)) {
+        sh_engine_get(e, id, ended, c);
+    } else if (wf->paused) {
+        control_end(c, wf->row, NULL);
+    } else {
+        write_event(c, wf, "Paused", "paused", by, reason);
+    }
+}
+
+void sh_engine_resume(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
+                      sh_engine_json_fn cb, void *arg) {
+    struct sh_workflow *wf = sh_workflow_find(e, id);
+    struct control *c = control_new(e, "resume", cb, arg);
+
+    if (!alive(wf)) {
+        sh_engine_get(e, id, ended, c);
+    } else if (!wf->paused) {
+        control_end(c, wf->row, NULL);
+    } else {
+        write_event(c, wf, "Resumed", "running", by, reason);
+    }
+}
+
+int sh_engine_stdin(struct sh_engine *e, struct sh_str id, struct sh_str bytes, bool eof,
+                    struct sh_err *err) {
+    struct sh_workflow *wf = sh_workflow_find(e, id);
+
+    if (!alive(wf)) {
+        return sh_fail(err, SH_E_NOT_FOUND, "there is no running task of that id");
+    }
+    if (!wf->spec.stdin_live || wf->stdin_eof) {
+        return sh_fail(err, SH_E_STATE, "this task takes no (more) standard input");
+    }
+    if (wf->stdin_queue.len + bytes.len >= wf->stdin_queue.max) {
+        return sh_fail(err, SH_E_LIMIT,
+                       "more than %zu bytes of standard input wait to be read; send the rest later",
+                       wf->stdin_queue.max);
+    }
+    sh_buf_add(&wf->stdin_queue, bytes.p, bytes.len);
+    wf->stdin_eof = eof;
+    sh_workflow_stdin_ready(wf);
+    return 0;
+}

@@ -1,0 +1,160 @@
+/* Ends: how an agent's end becomes the last event of a journal and the last state of a row. */
+#include "engine/private.h"
+
+static const char *status_of(const struct sh_workflow *wf, const char *type, int code) {
+    if (strcmp(type, "WorkflowCompleted") == 0) {
+        return "completed";
+    }
+    if (strcmp(type, "WorkflowCancelled") == 0) {
+        return "canceled";
+    }
+    if (code == SH_E_DENIED && wf->journal.seq <= 3) {
+        return "rejected";
+    }
+    return code == SH_E_WALL_CLOCK || code == SH_E_DEADLINE ? "timeout" : "failed";
+}
+
+void sh_workflow_row_put(struct sh_workflow *wf, const char *status) {
+    char head[SH_HASH_HEX_BYTES];
+    json_t *row = wf->row;
+
+    sh_hash_hex(&wf->journal.head, head);
+    json_object_set_new(row, "status", json_string(status));
+    json_object_set_new(row, "updated_at", json_integer(wf->journal.time_us));
+    json_object_set_new(row, "seq", json_integer((json_int_t)wf->journal.seq));
+    json_object_set_new(row, "head", json_string(head));
+    sh_journal_put(wf, SH_TABLE_WORKFLOW, wf->id.s, json_deep_copy(row));
+}
+
+static json_t *usage_json(const struct sh_workflow *wf, uint64_t fuel) {
+    return json_pack("{s:I, s:I, s:I, s:f, s:I}", "input_tokens", (json_int_t)wf->usage_input,
+                     "output_tokens", (json_int_t)wf->usage_output, "total_tokens",
+                     (json_int_t)wf->usage_total, "cost_usd", wf->usage_cost, "fuel",
+                     (json_int_t)fuel);
+}
+
+/* The answer as text: the output's "answer" or the output itself, else what stdout said. */
+static json_t *result_text(const struct sh_workflow *wf) {
+    size_t len = wf->answer.len;
+    json_t *answer = json_object_get(wf->output, "answer");
+
+    if (json_is_string(answer)) {
+        return json_incref(answer);
+    }
+    if (json_is_string(wf->output)) {
+        return json_incref(wf->output);
+    }
+    if (wf->output) {
+        sh_auto(sh_free_p) char *text = sh_json_text(wf->output);
+        return json_string(text);
+    }
+    while (len > 0 && (wf->answer.p[len - 1] == '\n' || wf->answer.p[len - 1] == '\r')) {
+        len--;
+    }
+    return sh_json_string(sh_strn(wf->answer.p, len));
+}
+
+static void end_with(struct sh_workflow *wf, const char *type, json_t *body, int code) {
+    uint64_t fuel = wf->agent ? sh_agent_counters(wf->agent).fuel_used : 0;
+    const char *status = status_of(wf, type, code);
+
+    json_object_set_new(body, "fuel", json_integer((json_int_t)fuel));
+    json_object_set_new(body, "usage", usage_json(wf, fuel));
+    json_object_set_new(body, "spent_us", json_integer((json_int_t)sh_wall_spent_us(wf)));
+    if (wf->verify) {
+        wf->end_type = type;
+        wf->end_body = body;
+        wf->phase = SH_PHASE_ENDING;
+        wf->on_end(wf, wf->on_end_arg);
+        return;
+    }
+    wf->phase = SH_PHASE_ENDING;
+    sh_timer_stop(&wf->sleep_timer);
+    sh_timer_stop(&wf->grace_timer);
+    sh_wall_stop(wf);
+    sh_activities_stop(wf);
+    json_object_set(wf->row, "result", json_object_get(body, "result"));
+    json_object_set(wf->row, "output", json_object_get(body, "output"));
+    json_object_set(wf->row, "exit_status", json_object_get(body, "exit_status"));
+    json_object_set(wf->row, "usage", json_object_get(body, "usage"));
+    if (json_object_get(body, "code")) {
+        json_object_set_new(wf->row, "error",
+                            json_pack("{s:O, s:O}", "code", json_object_get(body, "code"),
+                                      "message", json_object_get(body, "message")));
+    }
+    sh_journal_add(wf, type, body);
+    json_object_set_new(wf->row, "completed_at", json_integer(wf->journal.time_us));
+    sh_workflow_row_put(wf, status);
+    sh_journal_commit(wf, NULL, NULL);
+}
+
+static json_t *failure_body(int code, const char *message, int exit_status) {
+    return json_pack("{s:s, s:o, s:i}", "code", sh_code_info(code)->name, "message",
+                     sh_json_string(sh_str(message)), "exit_status", exit_status);
+}
+
+void sh_workflow_fail(struct sh_workflow *wf, int code, const char *message) {
+    if (wf->phase >= SH_PHASE_ENDING || wf->leaving) {
+        return;
+    }
+    if (code == SH_E_CANCELED) {
+        end_with(wf, "WorkflowCancelled",
+                 json_pack("{s:o}", "reason", sh_json_string(sh_str(message))), code);
+        return;
+    }
+    end_with(wf, "WorkflowFailed", failure_body(code, message, sh_code_info(code)->exit_status),
+             code);
+}
+
+/* The journal knows of things that this run ended without doing. */
+static bool left_over(struct sh_workflow *wf) {
+    struct sh_buf what;
+    char message[200];
+    uint64_t seq;
+
+    if (!wf->history.bodies) {
+        return false;
+    }
+    sh_buf_init(&what, sizeof(message));
+    seq = sh_history_first_unmatched(&wf->history, &what);
+    snprintf(message, sizeof(message), "event %llu: the journal has %.120s, the agent ended",
+             (unsigned long long)seq, what.p ? what.p : "");
+    sh_buf_done(&what);
+    if (seq != 0) {
+        sh_workflow_fail(wf, SH_E_NONDETERMINISM, message);
+    }
+    return seq != 0;
+}
+
+void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) {
+    json_t *body;
+
+    if (left_over(wf)) {
+        return;
+    }
+    if (end->code == SH_OK || wf->cancel_requested) {
+        body = json_pack("{s:i, s:o}", "exit_status", end->exit_status, "result", result_text(wf));
+        if (wf->output) {
+            json_object_set(body, "output", wf->output);
+        }
+        end_with(wf, wf->cancel_requested ? "WorkflowCancelled" : "WorkflowCompleted", body,
+                 end->code);
+        return;
+    }
+    body = failure_body(end->code, end->message,
+                        end->code == SH_E_EXIT ? end->exit_status
+                                               : sh_code_info(end->code)->exit_status);
+    json_object_set_new(body, "result", result_text(wf));
+    if (end->trap) {
+        json_object_set_new(body, "trap", json_string(end->trap));
+    }
+    if (end->backtrace.len > 0) {
+        json_t *frames = NULL;
+        if (sh_json_parse(end->backtrace, SH_JSON_TEXT_MAX, &frames, NULL) == 0) {
+            json_object_set_new(body, "backtrace", frames);
+        }
+    }
+    json_object_set_new(body, "peak_memory_bytes",
+                        json_integer((json_int_t)end->peak_memory_bytes));
+    end_with(wf, "WorkflowFailed", body, end->code);
+}

@@ -1,0 +1,443 @@
+/* Modules: kept on disk by hash, loaded once, listed in the store. Reading, writing and compiling
+ * are pool jobs; the loop only moves results. */
+#include "engine/private.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct loaded {
+    struct sh_list link;
+    struct sh_hash hash;
+    struct sh_module *module;
+};
+
+/* A load under way. Several may ask for the same module: the sandbox compiles each hash once. */
+struct load {
+    struct sh_job job;
+    struct sh_engine *engine;
+    struct sh_hash hash;
+    char *path; /* read from here */
+    bool keep;  /* and keep a copy under modules/ (the interpreter) */
+    struct sh_module *module;
+    sh_module_ready_fn cb;
+    void *arg;
+    struct sh_err err;
+};
+
+/* A module being added. */
+struct adding {
+    struct sh_job job;
+    struct sh_engine *engine;
+    struct sh_buf bytes;
+    struct sh_hash hash;
+    bool script;
+    char *name;
+    json_t *manifest, *record;
+    struct sh_module *module;
+    sh_engine_json_fn cb;
+    void *arg;
+    struct sh_err err;
+};
+
+void sh_module_cache_done(struct sh_module_cache *c) {
+    while (!sh_list_empty(&c->loaded)) {
+        struct loaded *l = sh_container_of(sh_list_pop(&c->loaded), struct loaded, link);
+        sh_module_unref(l->module);
+        sh_free(l);
+    }
+}
+
+static struct sh_module *cached(struct sh_engine *e, const struct sh_hash *hash) {
+    sh_list_each (node, &e->modules.loaded) {
+        struct loaded *l = sh_container_of(node, struct loaded, link);
+        if (sh_hash_eq(&l->hash, hash)) {
+            return l->module;
+        }
+    }
+    return NULL;
+}
+
+static void remember(struct sh_engine *e, struct sh_module *m) {
+    struct loaded *l;
+
+    if (cached(e, sh_module_hash(m))) {
+        return;
+    }
+    l = sh_new(struct loaded);
+    l->hash = *sh_module_hash(m);
+    l->module = sh_module_ref(m);
+    sh_list_push(&e->modules.loaded, &l->link);
+}
+
+bool sh_module_is_script(struct sh_str bytes) {
+    size_t i = 0;
+
+    if (bytes.len >= 4 && memcmp(bytes.p, "\0asm", 4) == 0) {
+        return false;
+    }
+    if (memchr(bytes.p ? bytes.p : "", 0, bytes.len) || !sh_utf8_valid(bytes)) {
+        return false; /* not text: let the module reader say what is wrong with it */
+    }
+    while (i < bytes.len) { /* WebAssembly text begins with "(" after blanks and ;; comments */
+        if (strchr(" \t\r\n", bytes.p[i])) {
+            i++;
+        } else if (i + 1 < bytes.len && bytes.p[i] == ';' && bytes.p[i + 1] == ';') {
+            while (i < bytes.len && bytes.p[i] != '\n') {
+                i++;
+            }
+        } else {
+            return bytes.p[i] != '(';
+        }
+    }
+    return bytes.len > 0;
+}
+
+char *sh_modules_path(const struct sh_engine *e, const struct sh_hash *hash) {
+    char hex[SH_HASH_HEX_BYTES];
+
+    sh_hash_hex(hash, hex);
+    return sh_asprintf("%s/modules/%s", e->config.data_dir, hex);
+}
+
+int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err *err) {
+    sh_auto(sh_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    ssize_t n;
+
+    if (fd < 0) {
+        return sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
+                             "cannot open %s", path);
+    }
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+        return sh_fail(err, SH_E_INVAL, "%s is not a regular file", path);
+    }
+    if ((uint64_t)st.st_size > max) {
+        return sh_fail(err, SH_E_LIMIT, "%s has %lld bytes, at most %zu can be taken", path,
+                       (long long)st.st_size, max);
+    }
+    do {
+        char *room = sh_buf_room(ret, 65536 < max - ret->len ? 65536 : max - ret->len);
+        n = room ? read(fd, room, 65536 < max - ret->len ? 65536 : max - ret->len) : 0;
+        ret->len += n > 0 ? (size_t)n : 0;
+    } while (n > 0 && ret->len < max);
+    return n < 0 ? sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path) : 0;
+}
+
+static int write_all(int fd, struct sh_str bytes) {
+    while (bytes.len > 0) {
+        ssize_t n = write(fd, bytes.p, bytes.len);
+        if (n < 0 && errno != EINTR) {
+            return -1;
+        }
+        bytes.p += n > 0 ? n : 0;
+        bytes.len -= n > 0 ? (size_t)n : 0;
+    }
+    return fsync(fd);
+}
+
+static void sync_folder_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    sh_auto(sh_free_p) char *folder = sh_strndup0(path, slash ? (size_t)(slash - path) : 0);
+    sh_auto(sh_close_p) int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        fsync(fd);
+    }
+}
+
+int sh_file_write(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err) {
+    sh_auto(sh_free_p) char *temporary = sh_asprintf("%s.XXXXXX", path);
+    sh_auto(sh_close_p) int fd = mkostemp(temporary, O_CLOEXEC);
+
+    if (fd < 0) {
+        return sh_fail_errno(err, SH_E_IO, errno, "cannot create a file beside %s", path);
+    }
+    if (fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 || rename(temporary, path) < 0) {
+        int e = errno;
+        unlink(temporary);
+        return sh_fail_errno(err, SH_E_IO, e, "cannot write %s", path);
+    }
+    sync_folder_of(path);
+    return 0;
+}
+
+/* ---- loading ---- */
+
+static void load_work(struct sh_job *job) {
+    struct load *l = sh_container_of(job, struct load, job);
+    struct sh_buf bytes;
+
+    sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
+    if (sh_file_read(l->path, SH_MODULE_BYTES_MAX, &bytes, &l->err) == 0 &&
+        sh_module_load(l->engine->config.sandbox, sh_buf_str(&bytes), &l->module, &l->err) == 0 &&
+        l->keep) {
+        sh_auto(sh_free_p) char *path = sh_modules_path(l->engine, sh_module_hash(l->module));
+        if (access(path, R_OK) != 0 && sh_file_write(path, sh_buf_str(&bytes), 0400, &l->err) < 0) {
+            l->module = sh_module_unref(l->module);
+        }
+    }
+    sh_buf_done(&bytes);
+}
+
+static void load_done(struct sh_job *job) {
+    struct load *l = sh_container_of(job, struct load, job);
+    struct sh_engine *e = l->engine;
+
+    if (l->module) {
+        remember(e, l->module);
+        if (l->keep) {
+            e->modules.python = *sh_module_hash(l->module);
+            e->modules.python_known = true;
+        }
+    }
+    l->cb(l->arg, l->module, l->module ? NULL : &l->err);
+    sh_module_unref(l->module);
+    sh_free(l->path);
+    sh_free(l);
+    sh_engine_unpin(e);
+}
+
+static void load_cached(struct sh_job *job) {
+    (void)job; /* the answer still comes in a later turn */
+}
+
+static void load_start(struct sh_engine *e, char *path, struct sh_module *known, bool keep,
+                       sh_module_ready_fn cb, void *arg) {
+    struct load *l = sh_new(struct load);
+
+    l->engine = e;
+    l->path = path;
+    l->keep = keep;
+    l->cb = cb;
+    l->arg = arg;
+    l->module = known ? sh_module_ref(known) : NULL;
+    l->job.work = known ? load_cached : load_work;
+    l->job.done = load_done;
+    e->pins++;
+    sh_loop_submit(e->loop, known ? SH_POOL_FILES : SH_POOL_COMPUTE, &l->job);
+}
+
+void sh_modules_load(struct sh_engine *e, const struct sh_hash *hash, sh_module_ready_fn cb,
+                     void *arg) {
+    load_start(e, sh_modules_path(e, hash), cached(e, hash), false, cb, arg);
+}
+
+void sh_modules_python(struct sh_engine *e, sh_module_ready_fn cb, void *arg) {
+    struct sh_module *known = e->modules.python_known ? cached(e, &e->modules.python) : NULL;
+
+    load_start(e, sh_strdup(e->config.python ? e->config.python : ""), known, true, cb, arg);
+}
+
+/* ---- adding, listing, removing ---- */
+
+static void adding_free(struct adding *a) {
+    struct sh_engine *e = a->engine;
+
+    sh_buf_done(&a->bytes);
+    sh_free(a->name);
+    json_decref(a->manifest);
+    json_decref(a->record);
+    sh_module_unref(a->module);
+    sh_free(a);
+    sh_engine_unpin(e);
+}
+
+static void add_work(struct sh_job *job) {
+    struct adding *a = sh_container_of(job, struct adding, job);
+
+    if (!a->script) {
+        struct sh_buf wasm;
+        sh_buf_init(&wasm, SH_MODULE_BYTES_MAX);
+        if (sh_module_from_text(sh_buf_str(&a->bytes), &wasm, &a->err) == 0 &&
+            sh_module_load(a->engine->config.sandbox, sh_buf_str(&wasm), &a->module, &a->err) ==
+                0) {
+            sh_buf_done(&a->bytes);
+            a->bytes = wasm;
+            a->hash = *sh_module_hash(a->module);
+        } else {
+            sh_buf_done(&wasm);
+            return;
+        }
+    } else {
+        sh_sha256(a->bytes.p, a->bytes.len, &a->hash);
+    }
+    sh_auto(sh_free_p) char *path = sh_modules_path(a->engine, &a->hash);
+    sh_file_write(path, sh_buf_str(&a->bytes), 0400, &a->err);
+}
+
+static void add_stored(void *arg, const struct sh_err *err) {
+    struct adding *a = arg;
+
+    a->cb(a->arg, err ? NULL : a->record, err);
+    adding_free(a);
+}
+
+static void add_done(struct sh_job *job) {
+    struct adding *a = sh_container_of(job, struct adding, job);
+    char hex[SH_HASH_HEX_BYTES];
+    struct sh_put puts[2];
+    json_t *name_record;
+    size_t n = 1;
+
+    if (a->err.code) {
+        a->cb(a->arg, NULL, &a->err);
+        adding_free(a);
+        return;
+    }
+    if (a->module) {
+        remember(a->engine, a->module);
+    }
+    sh_hash_hex(&a->hash, hex);
+    a->record =
+        json_pack("{s:s, s:I, s:s, s:I}", "hash", hex, "bytes", (json_int_t)a->bytes.len, "kind",
+                  a->script ? "python" : "wasm", "created_at", (json_int_t)sh_wall_us());
+    if (a->name) {
+        json_object_set_new(a->record, "name", json_string(a->name));
+    }
+    if (a->manifest) {
+        json_object_set(a->record, "manifest", a->manifest);
+    }
+    name_record = json_pack("{s:s*, s:s}", "name", a->name, "hash", hex);
+    puts[0] = (struct sh_put){SH_TABLE_MODULE, sh_str(hex), a->record};
+    if (a->name) {
+        puts[n++] = (struct sh_put){SH_TABLE_NAME, sh_str(a->name), name_record};
+    }
+    if (sh_store_append(a->engine->store, NULL, 0, puts, n, add_stored, a, &a->err) < 0) {
+        add_stored(a, &a->err);
+    }
+    json_decref(name_record);
+}
+
+void sh_engine_module_add(struct sh_engine *e, struct sh_str bytes, const char *name,
+                          const json_t *manifest, sh_engine_json_fn cb, void *arg) {
+    struct adding *a = sh_new(struct adding);
+
+    a->engine = e;
+    a->cb = cb;
+    a->arg = arg;
+    a->name = name ? sh_strdup(name) : NULL;
+    a->manifest = manifest ? json_deep_copy(manifest) : NULL;
+    a->script = sh_module_is_script(bytes);
+    sh_buf_init(&a->bytes, SH_MODULE_BYTES_MAX + 1);
+    sh_buf_add(&a->bytes, bytes.p, bytes.len);
+    a->job.work = add_work;
+    a->job.done = add_done;
+    e->pins++;
+    sh_loop_submit(e->loop, SH_POOL_COMPUTE, &a->job);
+}
+
+struct module_query {
+    struct sh_engine *engine;
+    sh_engine_json_fn cb;
+    void *arg;
+    json_t *record;
+    char *name;
+};
+
+static void query_end(struct module_query *q, json_t *value, const struct sh_err *err) {
+    struct sh_engine *e = q->engine;
+
+    q->cb(q->arg, value, err);
+    json_decref(q->record);
+    sh_free(q->name);
+    sh_free(q);
+    sh_engine_unpin(e);
+}
+
+static struct module_query *query_new(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
+    struct module_query *q = sh_new(struct module_query);
+
+    q->engine = e;
+    q->cb = cb;
+    q->arg = arg;
+    e->pins++;
+    return q;
+}
+
+static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    (void)total;
+    query_end(arg, records, err);
+}
+
+void sh_engine_module_list(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
+    struct sh_store_filter all = {.limit = 1000};
+
+    sh_store_list(e->store, SH_TABLE_MODULE, &all, listed, query_new(e, cb, arg));
+}
+
+static void removed(void *arg, const struct sh_err *err) {
+    struct module_query *q = arg;
+
+    query_end(q, q->record, err);
+}
+
+/* The record and the name go; the file stays, because journals may name it. */
+static void remove_record(struct module_query *q, json_t *record) {
+    struct sh_err err = {0};
+    struct sh_put puts[2] = {{SH_TABLE_MODULE, sh_json_get_str(record, "hash"), NULL},
+                             {SH_TABLE_NAME, sh_json_get_str(record, "name"), NULL}};
+
+    q->record = json_incref(record);
+    if (sh_store_append(q->engine->store, NULL, 0, puts, puts[1].key.len ? 2 : 1, removed, q,
+                        &err) < 0) {
+        query_end(q, NULL, &err);
+    }
+}
+
+static void remove_found(void *arg, json_t *record, const struct sh_err *err) {
+    struct module_query *q = arg;
+
+    if (err) {
+        query_end(q, NULL, err);
+    } else {
+        remove_record(q, record);
+    }
+}
+
+void sh_engine_module_remove(struct sh_engine *e, struct sh_str name_or_hash, sh_engine_json_fn cb,
+                             void *arg) {
+    sh_modules_find(e, name_or_hash, remove_found, query_new(e, cb, arg));
+}
+
+/* ---- finding by name or hash ---- */
+
+static void find_ended(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct module_query *q = arg;
+    json_t *record = json_array_get(records, 0);
+    struct sh_err none = {0};
+
+    (void)total;
+    if (!err && !record) {
+        sh_fail(&none, SH_E_NOT_FOUND,
+                "there is no agent \"%.80s\"; `shannon modules` lists those that are registered",
+                q->name);
+        err = &none;
+    }
+    query_end(q, record, err);
+}
+
+static void find_named(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct module_query *q = arg;
+    json_t *record = json_array_get(records, 0);
+
+    if (err || !record) {
+        find_ended(arg, records, total, err);
+        return;
+    }
+    sh_store_get(q->engine->store, SH_TABLE_MODULE, sh_json_get_str(record, "hash"), find_ended, q);
+}
+
+void sh_modules_find(struct sh_engine *e, struct sh_str name_or_hash, sh_engine_json_fn cb,
+                     void *arg) {
+    struct module_query *q = query_new(e, cb, arg);
+    struct sh_hash hash;
+
+    q->name = sh_strndup0(name_or_hash.p, name_or_hash.len);
+    if (sh_hash_parse(name_or_hash, &hash) == 0) {
+        sh_store_get(e->store, SH_TABLE_MODULE, name_or_hash, find_ended, q);
+    } else {
+        sh_store_get(e->store, SH_TABLE_NAME, name_or_hash, find_named, q);
+    }
+}

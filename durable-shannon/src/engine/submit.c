@@ -1,0 +1,457 @@
+/* From a request to a workflow: the agent is found and loaded, the policy decides, and what was
+ * decided is journaled in one commit with the start, allowed or not. */
+#include "engine/private.h"
+
+struct submission {
+    struct sh_list link; /* engine->pending_keys while it holds a key */
+    struct sh_engine *engine;
+    char *agent, *session, *query, *key, *argv0, *script_name;
+    json_t *input, *capabilities, *metadata, *args, *record;
+    struct sh_buf stdin_bytes;
+    bool stdin_live, tty[3];
+    const struct sh_policy *policy;
+    struct sh_hash digest;
+    struct sh_capabilities request, manifest;
+    struct sh_module *module;
+    sh_engine_submit_fn cb;
+    void *arg;
+};
+
+static void submission_free(struct submission *s) {
+    struct sh_engine *e = s->engine;
+
+    sh_list_unlink(&s->link);
+    sh_free(s->agent);
+    sh_free(s->session);
+    sh_free(s->query);
+    sh_free(s->key);
+    sh_free(s->argv0);
+    sh_free(s->script_name);
+    json_decref(s->input);
+    json_decref(s->capabilities);
+    json_decref(s->metadata);
+    json_decref(s->args);
+    json_decref(s->record);
+    sh_buf_done(&s->stdin_bytes);
+    sh_capabilities_done(&s->request);
+    sh_capabilities_done(&s->manifest);
+    sh_module_unref(s->module);
+    sh_free(s);
+    sh_engine_unpin(e);
+}
+
+static void answer(struct submission *s, json_t *row, bool cached, const struct sh_err *err) {
+    s->cb(s->arg, row, cached, err);
+    submission_free(s);
+}
+
+static char *text_of(struct sh_str s) {
+    return sh_strndup0(s.p, s.len);
+}
+
+static size_t utf8_chars(struct sh_str s) {
+    size_t n = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
+    }
+    return n;
+}
+
+static int check(const struct sh_submit *in, struct sh_err *err) {
+    struct sh_id id;
+    size_t chars = utf8_chars(in->query);
+
+    if (!sh_utf8_valid(in->query)) {
+        return sh_fail(err, SH_E_INVAL, "query: expected UTF-8 text");
+    }
+    if (chars > SH_QUERY_CHARS_MAX) {
+        return sh_fail(err, SH_E_INVAL, "query: expected at most %d characters, got %zu",
+                       SH_QUERY_CHARS_MAX, chars);
+    }
+    if (chars == 0 && !in->input) {
+        return sh_fail(err, SH_E_INVAL,
+                       "query: expected 1 to %d characters, got none; give a "
+                       "query or an input",
+                       SH_QUERY_CHARS_MAX);
+    }
+    if (in->session.len > 0 && sh_id_parse(in->session, &id) < 0) {
+        return sh_fail(err, SH_E_INVAL, "session: expected 1 to %d of A-Z a-z 0-9 : _ - .",
+                       SH_ID_MAX);
+    }
+    return 0;
+}
+
+/* ---- the journal's first events ---- */
+
+static json_t *argv_json(const struct submission *s, bool python, const char *agent) {
+    json_t *argv = json_array();
+    size_t i;
+    json_t *arg;
+
+    if (python) {
+        sh_auto(sh_free_p) char *path = sh_asprintf("/%s", s->script_name);
+        json_array_append_new(argv, json_string(s->argv0 ? s->argv0 : "python"));
+        json_array_append_new(argv, json_string(path));
+    } else {
+        json_array_append_new(argv, json_string(s->argv0 ? s->argv0 : agent));
+    }
+    json_array_foreach(s->args, i, arg) {
+        json_array_append(argv, arg);
+    }
+    return argv;
+}
+
+static json_t *env_json(const json_t *env) {
+    json_t *list = json_array();
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)env, key, value) {
+        sh_auto(sh_free_p) char *pair = sh_asprintf("%s=%s", key, json_string_value(value));
+        json_array_append_new(list, json_string(pair));
+    }
+    return list;
+}
+
+static json_t *started_body(const struct submission *s, const struct sh_workflow *wf,
+                            const json_t *env) {
+    bool python = sh_str_eqz(sh_json_get_str(s->record, "kind"), "python");
+    struct sh_buf hex, in;
+    uint8_t seed[32];
+    json_t *body;
+    char interpreter[SH_HASH_HEX_BYTES];
+
+    sh_random_bytes(seed, sizeof(seed));
+    sh_buf_init(&hex, 128);
+    sh_hex_encode(&hex, seed, sizeof(seed));
+    sh_buf_init(&in, SH_EVENT_BODY_MAX);
+    sh_base64_encode(&in, s->stdin_bytes.p, s->stdin_bytes.len);
+    body =
+        json_pack("{s:i, s:s, s:O, s:O, s:o, s:O, s:s, s:o, s:o, s:s, s:s, s:s%, s:b, "
+                  "s:[b,b,b], s:O}",
+                  "v", 1, "agent", s->agent, "module", json_object_get(s->record, "hash"), "kind",
+                  json_object_get(s->record, "kind"), "query", sh_json_string(sh_str(s->query)),
+                  "input", s->input, "session", s->session ? s->session : wf->id.s, "argv",
+                  argv_json(s, python, s->agent), "env", env_json(env), "seed", hex.p, "runtime",
+                  sh_sandbox_runtime(s->engine->config.sandbox), "stdin", in.p ? in.p : "", in.len,
+                  "stdin_live", (int)s->stdin_live, "tty", (int)s->tty[0], (int)s->tty[1],
+                  (int)s->tty[2], "metadata", s->metadata);
+    SH_ASSERT(body);
+    if (python) {
+        sh_hash_hex(sh_module_hash(s->module), interpreter);
+        json_object_set_new(body, "interpreter", json_string(interpreter));
+        json_object_set_new(body, "script_name", json_string(s->script_name));
+    }
+    sh_buf_done(&hex);
+    sh_buf_done(&in);
+    return body;
+}
+
+int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, struct sh_err *err) {
+    json_t *tty = json_object_get(body, "tty");
+    int64_t version = sh_json_get_int(body, "v", 0);
+
+    if (version > 1) {
+        return sh_fail(err, SH_E_VERSION,
+                       "the journal was written by a newer version (format %lld, this one reads "
+                       "up to 1); install that version",
+                       (long long)version);
+    }
+    ret->agent = text_of(sh_json_get_str(body, "agent"));
+    ret->session = text_of(sh_json_get_str(body, "session"));
+    ret->python = sh_str_eqz(sh_json_get_str(body, "kind"), "python");
+    ret->script_name = text_of(sh_json_get_str(body, "script_name"));
+    ret->argv = json_incref(json_object_get(body, "argv"));
+    ret->env = json_incref(json_object_get(body, "env"));
+    ret->input = json_incref(json_object_get(body, "input"));
+    ret->stdin_live = sh_json_get_bool(body, "stdin_live", false);
+    ret->started_us = time_us;
+    for (size_t i = 0; i < 3; i++) {
+        ret->tty[i] = json_is_true(json_array_get(tty, i));
+    }
+    if (sh_hash_parse(sh_json_get_str(body, "module"), &ret->module) < 0 ||
+        sh_hex_decode(sh_json_get_str(body, "seed"), ret->seed, sizeof(ret->seed)) < 0 ||
+        (ret->python &&
+         sh_hash_parse(sh_json_get_str(body, "interpreter"), &ret->interpreter) < 0) ||
+        sh_base64_decode(&ret->stdin_bytes, sh_json_get_str(body, "stdin")) < 0 || !ret->input ||
+        strchr(ret->script_name, '/') || version < 1) {
+        return sh_fail(err, SH_E_CORRUPT, "event 1 (WorkflowStarted) is not readable");
+    }
+    return 0;
+}
+
+static json_t *decided_body(const struct sh_decision *d) {
+    json_t *denials = json_array();
+
+    for (size_t i = 0; i < d->n_denials; i++) {
+        json_array_append_new(denials, json_pack("{s:s, s:s, s:s}", "verdict",
+                                                 d->denials[i].verdict == SH_ASK ? "ask" : "deny",
+                                                 "capability", d->denials[i].capability, "rule",
+                                                 d->denials[i].rule));
+    }
+    return json_pack("{s:s, s:o, s:o}", "verdict", d->n_denials ? "deny" : "allow", "capabilities",
+                     sh_capabilities_json(&d->effective), "denials", denials);
+}
+
+static json_t *first_row(const struct submission *s, const struct sh_workflow *wf) {
+    return json_pack("{s:i, s:s, s:s, s:O, s:o, s:O, s:s, s:O, s:I}", "v", 1, "id", wf->id.s,
+                     "agent", s->agent, "module", json_object_get(s->record, "hash"), "query",
+                     sh_json_string(sh_str(s->query)), "input", s->input, "session",
+                     wf->spec.session, "metadata", s->metadata, "created_at",
+                     (json_int_t)wf->spec.started_us);
+}
+
+static void started(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
+    struct submission *s = arg;
+
+    answer(s, err ? NULL : wf->row, false, err);
+}
+
+static void put_key(struct submission *s, struct sh_workflow *wf) {
+    char digest[SH_HASH_HEX_BYTES];
+
+    if (!s->key) {
+        return;
+    }
+    sh_hash_hex(&s->digest, digest);
+    sh_journal_put(wf, SH_TABLE_IDEMPOTENCY, s->key,
+                   json_pack("{s:s, s:s, s:I}", "workflow", wf->id.s, "digest", digest,
+                             "created_at", (json_int_t)wf->spec.started_us));
+}
+
+static void reject(struct submission *s, struct sh_workflow *wf, const struct sh_decision *d) {
+    char message[400];
+    json_t *body;
+
+    snprintf(message, sizeof(message), "%s: %s%s", d->denials[0].capability, d->denials[0].rule,
+             d->n_denials > 1 ? " (and more; see PolicyDecided)" : "");
+    body = json_pack("{s:s, s:o, s:i}", "code", sh_code_info(SH_E_DENIED)->name, "message",
+                     sh_json_string(sh_str(message)), "exit_status",
+                     sh_code_info(SH_E_DENIED)->exit_status);
+    json_object_set_new(wf->row, "error",
+                        json_pack("{s:O, s:O}", "code", json_object_get(body, "code"), "message",
+                                  json_object_get(body, "message")));
+    json_object_set(wf->row, "exit_status", json_object_get(body, "exit_status"));
+    wf->phase = SH_PHASE_ENDING;
+    sh_journal_add(wf, "WorkflowFailed", body);
+    json_object_set_new(wf->row, "completed_at", json_integer(wf->journal.time_us));
+    sh_workflow_row_put(wf, "rejected");
+    sh_journal_commit(wf, started, s);
+}
+
+static void begin(struct submission *s) {
+    struct sh_decision d = {0};
+    struct sh_err err = {0};
+    struct sh_hash hash;
+    struct sh_workflow *wf;
+    struct sh_id id;
+    json_t *body;
+
+    sh_hash_parse(sh_json_get_str(s->record, "hash"), &hash);
+    if (sh_policy_decide(s->policy, sh_str(s->agent), &hash, &s->manifest,
+                         s->capabilities ? &s->request : NULL, &d, &err) < 0) {
+        answer(s, NULL, false, &err);
+        return;
+    }
+    sh_id_new(&id, "wf-");
+    wf = sh_workflow_new(s->engine, &id);
+    wf->policy = s->policy;
+    wf->module = sh_module_ref(s->module);
+    body = started_body(s, wf, d.effective.env);
+    if (sh_spec_parse(body, sh_wall_us(), &wf->spec, &err) < 0) {
+        SH_ASSERT(!"our own WorkflowStarted is readable");
+    }
+    sh_journal_add(wf, "WorkflowStarted", body);
+    wf->spec.started_us = wf->journal.time_us;
+    sh_journal_add(wf, "PolicyDecided", decided_body(&d));
+    json_decref(wf->row);
+    wf->row = first_row(s, wf);
+    put_key(s, wf);
+    sh_workflow_enter(wf);
+    if (d.n_denials > 0) {
+        reject(s, wf, &d);
+    } else {
+        wf->spec.caps = d.effective;
+        d.effective = (struct sh_capabilities){0};
+        wf->journal.bytes_max = wf->spec.caps.limits.journal_bytes;
+        sh_workflow_row_put(wf, "running");
+        sh_journal_commit(wf, started, s);
+        sh_workflow_launch(wf);
+    }
+    sh_decision_done(&d);
+}
+
+/* ---- finding what is needed ---- */
+
+static void module_ready(void *arg, struct sh_module *m, const struct sh_err *err) {
+    struct submission *s = arg;
+    struct sh_err stopping = {0};
+
+    if (!err && s->engine->stopping) {
+        sh_fail(&stopping, SH_E_UNAVAILABLE, "the engine is stopping; submit again later");
+        err = &stopping;
+    }
+    if (err) {
+        answer(s, NULL, false, err);
+        return;
+    }
+    s->module = sh_module_ref(m);
+    begin(s);
+}
+
+static void module_found(void *arg, json_t *record, const struct sh_err *err) {
+    struct submission *s = arg;
+    struct sh_err bad = {0};
+    struct sh_hash hash;
+    json_t *manifest = json_object_get(record, "manifest");
+
+    if (!err && manifest &&
+        sh_capabilities_parse(json_object_get(manifest, "capabilities")
+                                  ? json_object_get(manifest, "capabilities")
+                                  : manifest,
+                              NULL, NULL, &s->manifest, &bad) < 0) {
+        err = &bad;
+    }
+    if (!err && sh_str_eqz(sh_json_get_str(record, "kind"), "python") &&
+        !s->engine->config.python) {
+        sh_fail(&bad, SH_E_UNSUPPORTED,
+                "no Python interpreter is installed: `make` fetches python.wasm, or name one in "
+                "$SHANNON_PYTHON_WASM");
+        err = &bad;
+    }
+    if (err) {
+        answer(s, NULL, false, err);
+        return;
+    }
+    s->record = json_incref(record);
+    if (sh_str_eqz(sh_json_get_str(record, "kind"), "python")) {
+        sh_modules_python(s->engine, module_ready, s);
+    } else {
+        sh_hash_parse(sh_json_get_str(record, "hash"), &hash);
+        sh_modules_load(s->engine, &hash, module_ready, s);
+    }
+}
+
+static void find_module(struct submission *s) {
+    sh_modules_find(s->engine, sh_str(s->agent), module_found, s);
+}
+
+static void first_row_found(void *arg, json_t *row, const struct sh_err *err) {
+    answer(arg, row, true, err);
+}
+
+static void key_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct submission *s = arg;
+    json_t *record = json_array_get(records, 0);
+    char digest[SH_HASH_HEX_BYTES];
+    struct sh_err other = {0};
+
+    (void)total;
+    if (err) {
+        answer(s, NULL, false, err);
+        return;
+    }
+    sh_hash_hex(&s->digest, digest);
+    if (!record || sh_json_get_int(record, "created_at", 0) < sh_wall_us() - 86400000000LL) {
+        find_module(s);
+    } else if (!sh_str_eqz(sh_json_get_str(record, "digest"), digest)) {
+        sh_fail(&other, SH_E_EXISTS,
+                "this Idempotency-Key was used for another request; use a new key");
+        answer(s, NULL, false, &other);
+    } else {
+        sh_engine_get(s->engine, sh_json_get_str(record, "workflow"), first_row_found, s);
+    }
+}
+
+static bool key_is_busy(struct sh_engine *e, struct sh_str key) {
+    sh_list_each (node, &e->pending_keys) {
+        struct submission *s = sh_container_of(node, struct submission, link);
+        if (sh_str_eqz(key, s->key)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct submission *copy(struct sh_engine *e, const struct sh_submit *in) {
+    struct submission *s = sh_new(struct submission);
+
+    s->engine = e;
+    e->pins++;
+    s->agent = in->agent.len ? text_of(in->agent)
+                             : sh_strdup(e->config.default_agent ? e->config.default_agent : "");
+    s->session = in->session.len ? text_of(in->session) : NULL;
+    s->query = text_of(in->query);
+    s->key = in->idempotency_key.len ? text_of(in->idempotency_key) : NULL;
+    s->argv0 = in->argv0 ? sh_strdup(in->argv0) : NULL;
+    s->script_name = sh_strdup(in->script_name ? in->script_name : "main.py");
+    s->input = in->input ? json_deep_copy(in->input)
+                         : json_pack("{s:o}", "query", sh_json_string(in->query));
+    s->capabilities = in->capabilities ? json_deep_copy(in->capabilities) : NULL;
+    s->metadata = in->metadata ? json_deep_copy(in->metadata) : json_object();
+    s->args = json_array();
+    for (size_t i = 0; in->args && in->args[i]; i++) {
+        json_array_append_new(s->args, sh_json_string(sh_str(in->args[i])));
+    }
+    sh_buf_init(&s->stdin_bytes, SH_INPUT_MAX * 2);
+    sh_buf_add(&s->stdin_bytes, in->stdin_bytes.p, in->stdin_bytes.len);
+    s->stdin_live = in->stdin_live;
+    memcpy(s->tty, in->tty, sizeof(s->tty));
+    s->policy = in->policy ? in->policy : e->config.policy;
+    s->digest = in->idempotency_digest;
+    return s;
+}
+
+/* An error that is known at once still comes in a later turn. */
+struct refusal {
+    struct sh_msg msg;
+    struct submission *s;
+    struct sh_err err;
+};
+
+static void refused(struct sh_msg *msg) {
+    struct refusal *r = sh_container_of(msg, struct refusal, msg);
+
+    answer(r->s, NULL, false, &r->err);
+    sh_free(r);
+}
+
+static void refuse(struct submission *s, const struct sh_err *err) {
+    struct refusal *r = sh_new(struct refusal);
+
+    r->s = s;
+    r->err = *err;
+    r->msg.run = refused;
+    sh_loop_post(s->engine->loop, &r->msg);
+}
+
+void sh_engine_submit(struct sh_engine *e, const struct sh_submit *in, sh_engine_submit_fn cb,
+                      void *arg) {
+    struct submission *s = copy(e, in);
+    struct sh_err err = {0};
+
+    SH_ON_LOOP(e->loop);
+    s->cb = cb;
+    s->arg = arg;
+    if (check(in, &err) == 0 && s->capabilities) {
+        sh_capabilities_parse(s->capabilities, NULL, NULL, &s->request, &err);
+    }
+    if (!err.code && s->stdin_bytes.failed) {
+        sh_fail(&err, SH_E_LIMIT, "stdin: expected at most %llu bytes", SH_INPUT_MAX * 2);
+    }
+    if (!err.code && e->stopping) {
+        sh_fail(&err, SH_E_UNAVAILABLE, "the engine is stopping; submit again later");
+    }
+    if (!err.code && s->key && key_is_busy(e, in->idempotency_key)) {
+        sh_fail(&err, SH_E_STATE, "a request with this Idempotency-Key is being handled right now");
+    }
+    if (err.code) {
+        refuse(s, &err);
+    } else if (s->key) {
+        sh_list_push(&e->pending_keys, &s->link);
+        sh_store_get(e->store, SH_TABLE_IDEMPOTENCY, in->idempotency_key, key_found, s);
+    } else {
+        find_module(s);
+    }
+}

@@ -1,0 +1,43 @@
+/* The wall-clock account (SEMANTICS 12): it counts while the agent computes and while it waits for
+ * what the host performs for it; timers, signals, pauses and time without a process are free. */
+#include "engine/private.h"
+
+static bool counts(const struct sh_workflow *wf) {
+    return !wf->paused && !wf->verify &&
+           (wf->phase == SH_PHASE_RUNNABLE ||
+            (wf->phase == SH_PHASE_HELD && wf->activities.n_remote > 0));
+}
+
+uint64_t sh_wall_spent_us(const struct sh_workflow *wf) {
+    uint64_t running = wf->wall_from_ns ? (sh_boot_ns() - wf->wall_from_ns) / 1000 : 0;
+
+    return wf->wall_spent_us + running;
+}
+
+static void expired(struct sh_timer *t) {
+    struct sh_workflow *wf = sh_container_of(t, struct sh_workflow, wall_timer);
+    char message[120];
+
+    snprintf(message, sizeof(message), "the agent used up its %llu ms of wall-clock time",
+             (unsigned long long)wf->spec.caps.limits.wall_clock_ms);
+    sh_workflow_doom(wf, SH_E_WALL_CLOCK, message);
+}
+
+void sh_wall_stop(struct sh_workflow *wf) {
+    wf->wall_spent_us = sh_wall_spent_us(wf);
+    wf->wall_from_ns = 0;
+    sh_timer_stop(&wf->wall_timer);
+}
+
+void sh_wall_update(struct sh_workflow *wf) {
+    uint64_t limit_us = wf->spec.caps.limits.wall_clock_ms * 1000;
+
+    if (!counts(wf)) {
+        sh_wall_stop(wf);
+    } else if (wf->wall_from_ns == 0) {
+        uint64_t spent = wf->wall_spent_us;
+        wf->wall_from_ns = sh_boot_ns();
+        sh_timer_start(wf->engine->loop, &wf->wall_timer,
+                       spent < limit_us ? (limit_us - spent) * 1000 : 0, expired);
+    }
+}

@@ -1,0 +1,253 @@
+/* See engine_fixture.h. Calls of the engine answer later: each helper runs the loop until they do.
+ */
+#include "lib/engine_fixture.h"
+
+#include <check.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define PATIENCE_NS 20000000000ULL
+
+struct sh_err fixture_error;
+
+struct waiting {
+    struct fixture *f;
+    bool done;
+    json_t *value;
+    int code;
+};
+
+static void on_timeout(struct sh_timer *t) {
+    ck_abort_msg("nothing happened for too long");
+    (void)t;
+}
+
+static void stop_loop(struct sh_timer *t) {
+    sh_loop_stop(t->loop);
+}
+
+void fixture_run(struct fixture *f, bool *flag) {
+    struct sh_timer timer = {0};
+
+    sh_timer_start(f->loop, &timer, PATIENCE_NS, on_timeout);
+    while (!*flag) {
+        sh_loop_run(f->loop);
+    }
+    sh_timer_stop(&timer);
+}
+
+void fixture_run_ms(struct fixture *f, uint64_t ms) {
+    struct sh_timer timer = {0};
+
+    sh_timer_start(f->loop, &timer, ms * 1000000, stop_loop);
+    while (timer.slot != 0) {
+        sh_loop_run(f->loop);
+    }
+}
+
+static void finish(struct waiting *w) {
+    w->done = true;
+    sh_loop_stop(w->f->loop);
+}
+
+static void on_store(void *arg, const struct sh_err *err) {
+    struct waiting *w = arg;
+
+    w->code = err ? err->code : 0;
+    if (err) {
+        fixture_error = *err;
+    }
+    finish(w);
+}
+
+static void on_gone(void *arg) {
+    finish(arg);
+}
+
+static void on_json(void *arg, json_t *value, const struct sh_err *err) {
+    struct waiting *w = arg;
+
+    w->value = value ? json_deep_copy(value) : NULL;
+    w->code = err ? err->code : 0;
+    if (err) {
+        fixture_error = *err;
+    }
+    finish(w);
+}
+
+static void on_submit(void *arg, json_t *row, bool cached, const struct sh_err *err) {
+    (void)cached;
+    on_json(arg, row, err);
+}
+
+static void on_fatal(void *arg, const struct sh_err *err) {
+    struct fixture *f = arg;
+
+    (void)err;
+    f->fatal = true;
+}
+
+static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
+    (void)st;
+    (void)flag;
+    (void)ftw;
+    return remove(path);
+}
+
+void fixture_start_engine(struct fixture *f) {
+    struct waiting opened = {.f = f}, started = {.f = f};
+    struct sh_err err = {0};
+    struct sh_engine_config config = {.loop = f->loop,
+                                      .data_dir = f->dir,
+                                      .executors = 2,
+                                      .observe = true,
+                                      .fatal = on_fatal,
+                                      .fatal_arg = f};
+
+    ck_assert_msg(sh_store_open(f->loop, f->endpoint, NULL, on_store, &opened, &f->store, &err) ==
+                      0,
+                  "%s", err.message);
+    fixture_run(f, &opened.done);
+    ck_assert_int_eq(opened.code, 0);
+    ck_assert_int_eq(sh_policy_parse(f->policy_doc, NULL, NULL, &f->policy, &err), 0);
+    ck_assert_int_eq(sh_sandbox_new(NULL, &f->sandbox, &err), 0);
+    ck_assert_int_eq(sh_tools_new(f->loop, NULL, &f->tools, &err), 0);
+    config.store = f->store;
+    config.sandbox = f->sandbox;
+    config.tools = f->tools;
+    config.policy = f->policy;
+    f->fatal = false;
+    ck_assert_msg(sh_engine_start(&config, on_store, &started, &f->engine, &err) == 0, "%s",
+                  err.message);
+    fixture_run(f, &started.done);
+    ck_assert_int_eq(started.code, 0);
+}
+
+void fixture_stop_engine(struct fixture *f) {
+    struct waiting stopped = {.f = f}, closed = {.f = f};
+
+    sh_engine_stop(f->engine, on_gone, &stopped);
+    fixture_run(f, &stopped.done);
+    sh_store_close(f->store, on_gone, &closed);
+    fixture_run(f, &closed.done);
+    f->engine = NULL;
+    f->tools = sh_tools_free(f->tools);
+    f->sandbox = sh_sandbox_free(f->sandbox);
+    f->policy = sh_policy_free(f->policy);
+}
+
+void fixture_open(struct fixture *f, const char *name) {
+    struct sh_err err = {0};
+
+    snprintf(f->dir, sizeof(f->dir), "/tmp/shannon-test-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(f->dir));
+    snprintf(f->endpoint, sizeof(f->endpoint), "twin:%s", name);
+    ck_assert_int_eq(sh_loop_new(&f->loop, &err), 0);
+    fixture_start_engine(f);
+}
+
+void fixture_close(struct fixture *f) {
+    fixture_stop_engine(f);
+    sh_twin_forget(f->endpoint + 5);
+    f->loop = sh_loop_free(f->loop);
+    nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+void fixture_crash(struct fixture *f, enum sh_twin_loss loss) {
+    sh_twin_power_loss(sh_twin_named(f->endpoint + 5), loss);
+    fixture_stop_engine(f);
+    fixture_start_engine(f);
+}
+
+char *fixture_submit(struct fixture *f, const char *program, const struct sh_submit *extra) {
+    struct waiting added = {.f = f}, submitted = {.f = f};
+    struct sh_submit s = extra ? *extra : (struct sh_submit){0};
+    char *id;
+
+    sh_engine_module_add(f->engine, sh_str(program), NULL, NULL, on_json, &added);
+    fixture_run(f, &added.done);
+    ck_assert_int_eq(added.code, 0);
+    s.agent = sh_json_get_str(added.value, "hash");
+    if (s.query.len == 0 && !s.input) {
+        s.query = SH_STR("what?");
+    }
+    sh_engine_submit(f->engine, &s, on_submit, &submitted);
+    fixture_run(f, &submitted.done);
+    json_decref(added.value);
+    if (submitted.code) {
+        return NULL;
+    }
+    id = sh_strdup(json_string_value(json_object_get(submitted.value, "id")));
+    json_decref(submitted.value);
+    return id;
+}
+
+json_t *fixture_row(struct fixture *f, const char *id) {
+    struct waiting got = {.f = f};
+
+    sh_engine_get(f->engine, sh_str(id), on_json, &got);
+    fixture_run(f, &got.done);
+    return got.value;
+}
+
+json_t *fixture_wait(struct fixture *f, const char *id) {
+    for (uint64_t until = sh_mono_ns() + PATIENCE_NS; sh_mono_ns() < until;) {
+        json_t *row = fixture_row(f, id);
+        if (json_object_get(row, "completed_at")) {
+            return row;
+        }
+        json_decref(row);
+        fixture_run_ms(f, 2);
+    }
+    ck_abort_msg("workflow %s did not end", id);
+    return NULL;
+}
+
+json_t *fixture_events(struct fixture *f, const char *id) {
+    json_t *all = json_array();
+    bool more = true;
+
+    while (more) {
+        struct waiting got = {.f = f};
+        sh_engine_events(f->engine, sh_str(id), json_array_size(all), 0, on_json, &got);
+        fixture_run(f, &got.done);
+        ck_assert_int_eq(got.code, 0);
+        json_array_extend(all, json_object_get(got.value, "events"));
+        more = sh_json_get_bool(got.value, "more", false);
+        json_decref(got.value);
+    }
+    return all;
+}
+
+json_t *fixture_verify(struct fixture *f, const char *id) {
+    struct waiting got = {.f = f};
+
+    sh_engine_verify(f->engine, sh_str(id), on_json, &got);
+    fixture_run(f, &got.done);
+    return got.value;
+}
+
+size_t fixture_count(json_t *events, const char *type, json_t **ret) {
+    size_t n = 0, i;
+    json_t *ev;
+
+    json_array_foreach(events, i, ev) {
+        if (sh_str_eqz(sh_json_get_str(ev, "type"), type) && n++ == 0 && ret) {
+            *ret = json_object_get(ev, "body");
+        }
+    }
+    return n;
+}
+
+int fixture_control(struct fixture *f, const char *id,
+                    void (*control)(struct sh_engine *, struct sh_str, const char *, const char *,
+                                    sh_engine_json_fn, void *)) {
+    struct waiting got = {.f = f};
+
+    control(f->engine, sh_str(id), "a test", "because", on_json, &got);
+    fixture_run(f, &got.done);
+    json_decref(got.value);
+    return got.code;
+}

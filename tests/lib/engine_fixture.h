@@ -1,0 +1,53 @@
+/* An engine on the in-memory twin, in a temporary directory, with the fake sandbox and fake tools:
+ *
+ *     struct fixture f;
+ *     fixture_open(&f, "name");
+ *     char *id = fixture_submit(&f, "(module\nprint hello\n", NULL);
+ *     json_t *row = fixture_wait(&f, id);            its row when it has ended
+ *     fixture_close(&f);
+ *
+ * fixture_crash takes the power away and starts a new engine on what is left. */
+#ifndef SH_TESTS_ENGINE_FIXTURE_H
+#define SH_TESTS_ENGINE_FIXTURE_H
+
+#include "engine/engine.h"
+#include "store/store_twin.h"
+
+struct fixture {
+    char dir[64], endpoint[64];
+    struct sh_loop *loop;
+    struct sh_store *store;
+    struct sh_sandbox *sandbox;
+    struct sh_tools *tools;
+    struct sh_policy *policy;
+    struct sh_engine *engine;
+    const json_t *policy_doc; /* set before opening, or NULL */
+    bool fatal;
+};
+
+void fixture_open(struct fixture *f, const char *name);
+void fixture_close(struct fixture *f);
+void fixture_start_engine(struct fixture *f);
+void fixture_stop_engine(struct fixture *f);
+void fixture_crash(struct fixture *f, enum sh_twin_loss loss);
+
+/* Registers the program under its hash and submits it; `extra` may set more (agent, query and input
+ * are filled when empty). NULL when refused, with the reason in f_error. */
+char *fixture_submit(struct fixture *f, const char *program, const struct sh_submit *extra);
+extern struct sh_err fixture_error;
+/* Runs the loop until the workflow's row says it has ended (10 s). New reference. */
+json_t *fixture_wait(struct fixture *f, const char *id);
+json_t *fixture_row(struct fixture *f, const char *id);    /* now */
+json_t *fixture_events(struct fixture *f, const char *id); /* array */
+json_t *fixture_verify(struct fixture *f, const char *id);
+/* How many events of that type; the first of them by `ret` (borrowed from events), if not NULL. */
+size_t fixture_count(json_t *events, const char *type, json_t **ret);
+/* Run the loop until *flag, at most 10 s. */
+void fixture_run(struct fixture *f, bool *flag);
+void fixture_run_ms(struct fixture *f, uint64_t ms);
+/* cancel, pause or resume; the error's code, 0 when done */
+int fixture_control(struct fixture *f, const char *id,
+                    void (*control)(struct sh_engine *, struct sh_str, const char *, const char *,
+                                    sh_engine_json_fn, void *));
+
+#endif

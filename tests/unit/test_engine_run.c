@@ -1,0 +1,393 @@
+/* What a workflow does on a good day, and what it says on a bad one. */
+#include "lib/check_main.h"
+#include "lib/engine_fixture.h"
+#include "lib/fake_tools.c"
+
+static struct fixture f;
+
+static void expect(json_t *row, const char *status, const char *result) {
+    const char *code = json_string_value(json_object_get(json_object_get(row, "error"), "message"));
+
+    ck_assert_msg(sh_str_eqz(sh_json_get_str(row, "status"), status), "status %s, expected %s: %s",
+                  json_string_value(json_object_get(row, "status")), status, code ? code : "");
+    if (result) {
+        ck_assert_str_eq(json_string_value(json_object_get(row, "result")), result);
+    }
+}
+
+static void expect_error(json_t *row, const char *code) {
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(row, "error"), "code")),
+                     code);
+}
+
+/* Run one program to its end, check it and its replay; gives the events. */
+static json_t *run_one(const char *program, const char *status, const char *result) {
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, program, NULL);
+    json_t *row, *verified, *events;
+
+    ck_assert_msg(id != NULL, "%s", fixture_error.message);
+    row = fixture_wait(&f, id);
+    expect(row, status, result);
+    verified = fixture_verify(&f, id);
+    sh_auto(sh_free_p) char *text = sh_json_text(verified);
+    ck_assert_msg(sh_json_get_bool(verified, "ok", false), "%s", text);
+    ck_assert_str_eq(json_string_value(json_object_get(verified, "replay")), "ok");
+    events = fixture_events(&f, id);
+    json_decref(row);
+    json_decref(verified);
+    return events;
+}
+
+START_TEST(output_and_exit_status_become_the_result) {
+    json_t *events;
+
+    fixture_open(&f, "run");
+    events = run_one("(module\nprint hello\nprint world\nexit 0\n", "completed", "hello\nworld");
+    ck_assert_uint_eq(fixture_count(events, "WorkflowStarted", NULL), 1);
+    ck_assert_uint_eq(fixture_count(events, "PolicyDecided", NULL), 1);
+    ck_assert_uint_eq(fixture_count(events, "Output", NULL), 1); /* folded */
+    ck_assert_uint_eq(fixture_count(events, "WorkflowCompleted", NULL), 1);
+    json_decref(events);
+    events = run_one("(module\nexit 7\n", "failed", NULL);
+    json_t *body = NULL;
+    ck_assert_uint_eq(fixture_count(events, "WorkflowFailed", &body), 1);
+    ck_assert_int_eq(sh_json_get_int(body, "exit_status", 0), 7);
+    json_decref(events);
+    events = run_one("(module\noutput {\"answer\":\"42\"}\nprint noise\n", "completed", "42");
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(activities_of_every_kind_give_results_in_journal_order) {
+    json_t *events, *body = NULL;
+
+    fixture_open(&f, "kinds");
+    events = run_one("(module\n"
+                     "start calculator {\"n\":21}\nwait any\n"
+                     "start kv.put {\"key\":\"a\",\"value\":[1,2]}\nwait any\n"
+                     "start kv.get {\"key\":\"a\"}\nwait any\n"
+                     "start kv.get {\"key\":\"b\"}\nwait any\n"
+                     "start sleep {\"ms\":5}\nwait any\n"
+                     "start llm {\"q\":\"x\"}\nwait any\n",
+                     "completed",
+                     "1 {\"ok\":{\"value\":42}}\n2 {\"ok\":{}}\n"
+                     "3 {\"ok\":{\"found\":true,\"value\":[1,2]}}\n"
+                     "4 {\"ok\":{\"found\":false,\"value\":null}}\n5 {\"ok\":{\"slept_ms\":5}}\n"
+                     "6 {\"ok\":{\"content\":\"{\\\"q\\\":\\\"x\\\"}\",\"model\":\"fake\","
+                     "\"provider\":\"fake\",\"usage\":{\"cost_usd\":0.0,\"input_tokens\":2,"
+                     "\"output_tokens\":3,\"total_tokens\":5}}}");
+    ck_assert_uint_eq(fixture_count(events, "ActivityScheduled", &body), 2); /* sleep and llm */
+    ck_assert_uint_eq(fixture_count(events, "ActivityCompleted", NULL), 5);
+    ck_assert_uint_eq(fixture_count(events, "TimerFired", NULL), 1);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(parallel_activities_come_in_the_order_of_the_journal) {
+    json_t *events;
+
+    fixture_open(&f, "parallel");
+    events = run_one("(module\nstart llm {\"delay_ms\":60}\nstart llm {\"delay_ms\":5}\n"
+                     "start calculator {\"n\":1}\nstart sleep {\"ms\":30}\nwait all\n",
+                     "completed", NULL);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_device_line_carries_its_id_back) {
+    json_t *events;
+
+    fixture_open(&f, "line");
+    events =
+        run_one("(module\n"
+                "start line {\"op\":\"calculator\",\"args\":{\"n\":3},\"id\":\"q1\"}\nwait any\n"
+                "start line {\"op\":\"input\",\"id\":2}\nwait any\n"
+                "start line nonsense\nwait any\n",
+                "completed", NULL);
+    json_t *body = NULL;
+    fixture_count(events, "ActivityCompleted", &body);
+    ck_assert_str_eq(json_string_value(json_object_get(body, "id")), "q1");
+    ck_assert_uint_eq(fixture_count(events, "ActivityFailed", &body), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(body, "error"), "code")),
+                     "invalid_json");
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(what_may_not_be_done_fails_as_an_activity) {
+    static const struct {
+        const char *line, *code;
+    } cases[] = {
+        {"start nothing {}", "unknown_tool"},
+        {"start web_search {}", "permission_denied"},
+        {"start calculator {", "invalid_json"},
+        {"start calculator [1]", "invalid_argument"},
+        {"start calculator {\"n\":-1}", "invalid_argument"},
+        {"start llm {\"retry\":{\"attempts\":0}}", "invalid_argument"},
+        {"start llm {\"retry\":{\"atempts\":1}}", "invalid_argument"},
+        {"start llm {\"timeout_ms\":0}", "invalid_argument"},
+        {"start sleep {\"until\":\"yesterday!\"}", "invalid_argument"},
+        {"start kv.get {\"key\":\"\"}", "invalid_argument"},
+    };
+
+    fixture_open(&f, "refused");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sh_auto(sh_free_p) char *program = sh_asprintf("(module\n%s\nwait any\n", cases[i].line);
+        json_t *body = NULL, *events = run_one(program, "completed", NULL);
+        ck_assert_uint_eq(fixture_count(events, "ActivityFailed", &body), 1);
+        ck_assert_str_eq(json_string_value(json_object_get(json_object_get(body, "error"), "code")),
+                         cases[i].code);
+        json_decref(events);
+    }
+    ck_assert_uint_eq(fake_llm.n_keys, 0);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_failed_call_is_tried_again_under_the_same_key) {
+    json_t *events, *body = NULL;
+
+    fixture_open(&f, "retry");
+    fake_llm.failures = 2;
+    fake_llm.retryable = true;
+    events = run_one("(module\nstart llm {\"retry\":{\"attempts\":3,\"backoff_ms\":1}}\nwait any\n",
+                     "completed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "ActivityRetried", NULL), 2);
+    ck_assert_uint_eq(fixture_count(events, "ActivityCompleted", &body), 1);
+    ck_assert_int_eq(sh_json_get_int(body, "attempt", 0), 3);
+    ck_assert_uint_eq(fake_llm.n_keys, 3);
+    ck_assert_str_eq(fake_llm.keys[0], fake_llm.keys[2]);
+    json_decref(events);
+    fake_llm.failures = 9;
+    fake_llm.retryable = false;
+    events = run_one("(module\nstart llm {}\nwait any\n", "completed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "ActivityFailed", NULL), 1);
+    ck_assert_uint_eq(fixture_count(events, "ActivityRetried", NULL), 0);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(ends_have_their_own_codes) {
+    json_t *events, *body = NULL;
+
+    fixture_open(&f, "ends");
+    events = run_one("(module\nprint a\ntrap here\n", "failed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "WorkflowFailed", &body), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(body, "code")), "trap");
+    ck_assert_str_eq(json_string_value(json_object_get(body, "trap")), "unreachable");
+    ck_assert_int_eq(sh_json_get_int(body, "exit_status", 0), 134);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+static char *submit_limited(const char *program, const char *limits) {
+    struct sh_err err = {0};
+    json_t *caps = NULL;
+    char *id;
+
+    sh_assert_ok(sh_json_parse(sh_str(limits), SH_MIB, &caps, &err), &err);
+    id = fixture_submit(&f, program, &(struct sh_submit){.capabilities = caps});
+    ck_assert_msg(id != NULL, "%s", fixture_error.message);
+    json_decref(caps);
+    return id;
+}
+
+START_TEST(limits_end_a_workflow_with_their_names) {
+    static const struct {
+        const char *program, *limits, *status, *code;
+    } cases[] = {
+        {"(module\nspin 100\n", "{\"limits\":{\"fuel\":5000}}", "failed", "fuel_exhausted"},
+        {"(module\nloop\n", "{\"limits\":{\"wall_clock\":\"50ms\"}}", "timeout",
+         "wall_clock_limit"},
+        {"(module\nstart llm {\"delay_ms\":60000}\nwait any\n",
+         "{\"limits\":{\"wall_clock\":\"50ms\"},\"tools\":[\"llm\"]}", "timeout",
+         "wall_clock_limit"},
+    };
+
+    fixture_open(&f, "limits");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sh_auto(sh_free_p) char *id = submit_limited(cases[i].program, cases[i].limits);
+        json_t *row = fixture_wait(&f, id);
+        json_t *verified = fixture_verify(&f, id);
+        expect(row, cases[i].status, NULL);
+        expect_error(row, cases[i].code);
+        ck_assert(sh_json_get_bool(verified, "ok", false));
+        json_decref(verified);
+        json_decref(row);
+    }
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(waiting_for_a_timer_costs_no_wall_clock) {
+    fixture_open(&f, "timer");
+    sh_auto(sh_free_p) char *id = submit_limited("(module\nstart sleep {\"ms\":200}\nwait any\n",
+                                                 "{\"limits\":{\"wall_clock\":\"100ms\"}}");
+    json_t *row = fixture_wait(&f, id);
+    expect(row, "completed", NULL);
+    json_decref(row);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(what_nobody_granted_is_rejected_and_journaled) {
+    json_t *row, *events, *body = NULL;
+
+    fixture_open(&f, "rejected");
+    sh_auto(sh_free_p) char *id =
+        submit_limited("(module\nprint never\n", "{\"tools\":[\"web_search\"]}");
+    row = fixture_wait(&f, id);
+    expect(row, "rejected", NULL);
+    expect_error(row, "permission_denied");
+    events = fixture_events(&f, id);
+    ck_assert_uint_eq(json_array_size(events), 3);
+    ck_assert_uint_eq(fixture_count(events, "PolicyDecided", &body), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(body, "verdict")), "deny");
+    json_decref(row);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(cancel_is_seen_by_a_waiting_agent_and_stops_one_that_does_not_look) {
+    json_t *row;
+
+    fixture_open(&f, "cancel");
+    sh_auto(sh_free_p) char *looks = fixture_submit(
+        &f, "(module\nstart sleep {\"seconds\":3600}\nwait any\nprint cleanup\n", NULL);
+    ck_assert_int_eq(fixture_control(&f, looks, sh_engine_cancel), 0);
+    row = fixture_wait(&f, looks);
+    expect(row, "canceled", "canceled\ncleanup");
+    json_decref(row);
+    sh_auto(sh_free_p) char *loops = fixture_submit(&f, "(module\nloop\n", NULL);
+    ck_assert_int_eq(fixture_control(&f, loops, sh_engine_cancel), 0);
+    row = fixture_wait(&f, loops);
+    expect(row, "canceled", NULL);
+    json_decref(row);
+    ck_assert_int_eq(fixture_control(&f, loops, sh_engine_cancel), SH_E_STATE);
+    ck_assert_int_eq(fixture_control(&f, "wf-unknown", sh_engine_cancel), SH_E_NOT_FOUND);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_paused_workflow_rests_and_goes_on) {
+    json_t *row;
+
+    fixture_open(&f, "pause");
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f, "(module\nstart sleep {\"ms\":30}\nwait any\nprint done\n", NULL);
+    ck_assert_int_eq(fixture_control(&f, id, sh_engine_pause), 0);
+    fixture_run_ms(&f, 80);
+    row = fixture_row(&f, id);
+    expect(row, "paused", NULL);
+    json_decref(row);
+    ck_assert_int_eq(fixture_control(&f, id, sh_engine_resume), 0);
+    row = fixture_wait(&f, id);
+    expect(row, "completed", NULL);
+    json_decref(row);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(live_standard_input_is_journaled_before_it_is_read) {
+    struct sh_err err = {0};
+    json_t *row, *events;
+
+    fixture_open(&f, "stdin");
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f, "(module\nread\nread\n", &(struct sh_submit){.stdin_live = true});
+    fixture_run_ms(&f, 20);
+    sh_assert_ok(sh_engine_stdin(f.engine, sh_str(id), SH_STR("line"), false, &err), &err);
+    fixture_run_ms(&f, 20);
+    sh_assert_ok(sh_engine_stdin(f.engine, sh_str(id), SH_STR(""), true, &err), &err);
+    row = fixture_wait(&f, id);
+    expect(row, "completed", "read \"line\"\nread \"\"");
+    events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, "Observed", NULL), 2);
+    json_t *verified = fixture_verify(&f, id);
+    ck_assert(sh_json_get_bool(verified, "ok", false));
+    json_decref(verified);
+    json_decref(events);
+    json_decref(row);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(an_idempotency_key_submits_once) {
+    struct sh_submit s = {.idempotency_key = SH_STR("k1")};
+    struct sh_submit other = {.idempotency_key = SH_STR("k1"), .idempotency_digest = {.b = {1}}};
+
+    fixture_open(&f, "key");
+    sh_auto(sh_free_p) char *first = fixture_submit(&f, "(module\nprint a\n", &s);
+    sh_auto(sh_free_p) char *again = fixture_submit(&f, "(module\nprint a\n", &s);
+    ck_assert_str_eq(first, again);
+    ck_assert_ptr_null(fixture_submit(&f, "(module\nprint a\n", &other));
+    ck_assert_int_eq(fixture_error.code, SH_E_EXISTS);
+    json_decref(fixture_wait(&f, first));
+    fixture_close(&f);
+}
+END_TEST
+
+static char *query_of(size_t chars) {
+    char *q = sh_alloc(chars + 1);
+
+    memset(q, 'q', chars);
+    q[chars] = '\0';
+    return q;
+}
+
+START_TEST(a_query_has_1_to_10000_characters) {
+    fixture_open(&f, "query");
+    sh_auto(sh_free_p) char *most = query_of(10000);
+    sh_auto(sh_free_p) char *more = query_of(10001);
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f, "(module\n", &(struct sh_submit){.query = sh_str(most)});
+    ck_assert_ptr_nonnull(id);
+    json_decref(fixture_wait(&f, id));
+    ck_assert_ptr_null(fixture_submit(&f, "(module\n", &(struct sh_submit){.query = sh_str(more)}));
+    ck_assert_int_eq(fixture_error.code, SH_E_INVAL);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_checkpoint_starts_the_agent_anew) {
+    json_t *events;
+
+    fixture_open(&f, "checkpoint");
+    events = run_one("(module\nstart calculator {\"n\":1}\nwait any\nprint x\ncheckpoint state\n"
+                     "start calculator {\"n\":2}\nwait any\n",
+                     "completed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "Checkpoint", NULL), 1);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+static Suite *suite(void) {
+    const TTest *const tests[] = {
+        output_and_exit_status_become_the_result,
+        activities_of_every_kind_give_results_in_journal_order,
+        parallel_activities_come_in_the_order_of_the_journal,
+        a_device_line_carries_its_id_back,
+        what_may_not_be_done_fails_as_an_activity,
+        a_failed_call_is_tried_again_under_the_same_key,
+        ends_have_their_own_codes,
+        limits_end_a_workflow_with_their_names,
+        waiting_for_a_timer_costs_no_wall_clock,
+        what_nobody_granted_is_rejected_and_journaled,
+        cancel_is_seen_by_a_waiting_agent_and_stops_one_that_does_not_look,
+        a_paused_workflow_rests_and_goes_on,
+        live_standard_input_is_journaled_before_it_is_read,
+        an_idempotency_key_submits_once,
+        a_query_has_1_to_10000_characters,
+        a_checkpoint_starts_the_agent_anew,
+        NULL};
+    return sh_suite("engine_run", tests);
+}
+SH_TEST_MAIN(suite)
