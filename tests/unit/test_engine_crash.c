@@ -248,6 +248,24 @@ START_TEST(a_timer_keeps_its_due_time_and_a_pause_its_rest) {
 }
 END_TEST
 
+START_TEST(a_long_sleep_goes_on_after_a_crash_instead_of_beginning_again) {
+    uint64_t began = sh_mono_ns();
+    json_t *row;
+
+    fixture_open(&f, "sleep");
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f, "(module\nsleep 20\nprint a\nsleep 1500\nprint b\n", NULL);
+    fixture_run_ms(&f, 900);
+    fixture_crash(&f, SH_TWIN_LOSE_ALL);
+    row = fixture_wait(&f, id);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "result")), "a\nb");
+    ck_assert_uint_ge((sh_mono_ns() - began) / 1000000, 1500);
+    ck_assert_uint_lt((sh_mono_ns() - began) / 1000000, 2350); /* 900 + 1500 would begin again */
+    json_decref(row);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(at_most_once_is_not_called_again_after_a_crash) {
     json_t *row;
 
@@ -291,6 +309,7 @@ static Suite *suite(void) {
     tcase_set_timeout(rest, SH_TEST_SECONDS);
     tcase_add_test(rest, a_guest_that_differs_from_its_journal_is_stopped);
     tcase_add_test(rest, a_timer_keeps_its_due_time_and_a_pause_its_rest);
+    tcase_add_test(rest, a_long_sleep_goes_on_after_a_crash_instead_of_beginning_again);
     tcase_add_test(rest, at_most_once_is_not_called_again_after_a_crash);
     tcase_add_test(rest, an_unknown_outcome_of_the_store_stops_everything);
     suite_add_tcase(s, rest);

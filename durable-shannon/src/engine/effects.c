@@ -1,6 +1,9 @@
 /* What an agent left is compared with the journal as far as that reaches, and journaled beyond. */
 #include "engine/private.h"
 
+/* A commit is sent when it holds this much, so that no slice of a guest outgrows a transaction. */
+#define COMMIT_BYTES SH_MIB
+
 static bool mismatch(struct sh_workflow *wf, uint64_t seq, const char *what, struct sh_str expected,
                      struct sh_str actual) {
     char message[200];
@@ -159,15 +162,12 @@ bool sh_workflow_effects(struct sh_workflow *wf) {
         struct sh_effect next;
         i += fold(fx + i, n - i, &folded, &next);
         ok = one(wf, &next) && wf->doom == 0;
+        if (wf->journal.draft_bytes > COMMIT_BYTES) {
+            sh_journal_commit(wf, NULL, NULL);
+        }
     }
     sh_buf_done(&folded);
     sh_agent_effects_taken(wf->agent);
-    if (ok && wf->history.bodies) {
-        struct sh_agent_counters counters = sh_agent_counters(wf->agent);
-        if (sh_history_over(&wf->history, &counters) && !wf->history.final && !wf->verify) {
-            sh_history_done(&wf->history);
-        }
-    }
     sh_journal_commit(wf, NULL, NULL);
     if (ok && wf->journal.inputs_pending == 0) {
         sh_activities_dispatch(wf);

@@ -34,9 +34,6 @@ static const char *const event_types[] = {
     NULL,
 };
 
-/* Room that is kept for the events that end a workflow, whatever filled its journal. */
-#define JOURNAL_RESERVE (256 * SH_KIB)
-
 struct commit {
     struct sh_workflow *wf;
     struct sh_list events;
@@ -142,7 +139,7 @@ uint64_t sh_journal_add(struct sh_workflow *wf, const char *type, json_t *body) 
     struct sh_event *ev;
     int64_t now = sh_wall_us();
 
-    if (!final && j->bytes + len + JOURNAL_RESERVE > j->bytes_max + JOURNAL_RESERVE) {
+    if (!final && j->bytes + len > j->bytes_max) {
         j->full = true;
     }
     if (j->full && !final) {
@@ -161,6 +158,7 @@ uint64_t sh_journal_add(struct sh_workflow *wf, const char *type, json_t *body) 
     j->time_us = ev->time_us;
     j->head = ev->hash;
     j->bytes += len;
+    j->draft_bytes += len;
     j->inputs_pending += is_input(type);
     sh_list_push(&j->draft, &ev->link);
     return ev->seq;
@@ -205,9 +203,11 @@ static void committed(void *arg, const struct sh_err *err) {
         if (wf->journal.inputs_pending == 0) {
             sh_activities_dispatch(wf);
         }
-    } else if (err->code == SH_E_EXISTS) {
-        sh_log(SH_LOG_ERROR, "workflow-lost", "id=%s reason=\"another owner wrote its journal\"",
-               wf->id.s);
+    } else if (err->code == SH_E_EXISTS || err->code == SH_E_LIMIT) {
+        /* another owner writes its journal, or no transaction can hold what it did: this process
+         * goes on without it */
+        sh_log(SH_LOG_ERROR, "workflow-lost", "id=%s reason=%s", wf->id.s,
+               SH_Q(sh_str(err->message)));
         sh_workflow_leave(wf);
     } else {
         sh_engine_fatal(e, err);
@@ -263,6 +263,7 @@ void sh_journal_commit(struct sh_workflow *wf,
     c->arg = arg;
     sh_list_init(&c->events);
     sh_list_move(&c->events, &j->draft);
+    j->draft_bytes = 0;
     wf->pins++;
     j->commits_pending++;
     if (send(wf, c, &err) < 0) {

@@ -27,6 +27,7 @@ struct sh_journal {
     struct sh_hash head;
     uint64_t bytes, bytes_max;
     struct sh_list draft; /* events of the commit being put together */
+    size_t draft_bytes;
     struct sh_put *puts;
     size_t n_puts, cap_puts;
     unsigned inputs_pending; /* events not yet durable that a guest may learn from */

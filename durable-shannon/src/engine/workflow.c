@@ -426,13 +426,13 @@ static void sleep_begin(struct sh_workflow *wf, const struct sh_agent_wait *w) {
     int64_t now_us = sh_wall_us();
     int64_t due_us = recorded_due(wf, w->call_number);
     uint64_t delay_ns = w->delay_ns;
-    bool past = wf->verify || (wf->history.bodies && !sh_history_over(&wf->history, &counters));
+    bool past = wf->verify || (wf->history.bodies && !sh_history_over(&wf->history, &counters)) ||
+                w->clock_us + (int64_t)(w->delay_ns / 1000) <= wf->history.last_us;
 
-    past = past || w->clock_us + (int64_t)(w->delay_ns / 1000) <= wf->history.last_us;
-    if (past) {
-        delay_ns = 0;
-    } else if (due_us) {
+    if (due_us && !wf->verify) {
         delay_ns = due_us > now_us ? (uint64_t)(due_us - now_us) * 1000 : 0;
+    } else if (past) {
+        delay_ns = 0;
     } else if (delay_ns >= 1000000000ULL) {
         sh_journal_add(wf, "Observed",
                        json_pack("{s:I, s:s, s:I}", "call", (json_int_t)w->call_number, "kind",
@@ -528,6 +528,19 @@ static void checkpoint_begin(struct sh_workflow *wf) {
     sh_journal_commit(wf, NULL, NULL);
 }
 
+/* Nothing is left that the agent did before: the run is live. */
+static void history_release(struct sh_workflow *wf) {
+    struct sh_agent_counters counters;
+
+    if (wf->phase != SH_PHASE_HELD || !wf->history.bodies || wf->history.final || wf->verify) {
+        return;
+    }
+    counters = sh_agent_counters(wf->agent);
+    if (sh_history_over(&wf->history, &counters)) {
+        sh_history_done(&wf->history);
+    }
+}
+
 void sh_workflow_stepped(struct sh_task *task) {
     struct sh_workflow *wf = sh_container_of(task, struct sh_workflow, task);
 
@@ -543,6 +556,7 @@ void sh_workflow_stepped(struct sh_task *task) {
             checkpoint_begin(wf);
         } else if (task->status == SH_AGENT_WAITING) {
             wait_begin(wf);
+            history_release(wf);
         } else {
             wf->waiting = false;
             sh_workflow_poke(wf);

@@ -1,0 +1,28 @@
+/* Marked places where the world may fail. Compiled in when SH_FAULTS is defined (all presets but
+ * release); otherwise every macro here is a constant that the compiler removes. */
+#ifndef SH_BASE_FAULT_H
+#define SH_BASE_FAULT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef SH_FAULTS
+/* True when the fault plan says that this hit fails: `if (SH_FAULT(store_append)) {return ...;}` */
+#define SH_FAULT(name) sh_fault_hit(#name)
+/* Kills this process with SIGKILL when the crash plan names this hit. The plan comes from the
+ * environment: SHANNON_CRASH_AT="NAME:K" dies at the K-th hit (from 1) of NAME. With
+ * SHANNON_CRASH_COUNT=FILE the number of hits of each name is appended to FILE at exit. */
+#define SH_CRASH_POINT(name) sh_crash_hit(#name)
+#else
+#define SH_FAULT(name) false
+#define SH_CRASH_POINT(name) ((void)0)
+#endif
+
+bool sh_fault_hit(const char *name);
+void sh_crash_hit(const char *name);
+
+/* For sweeps: fail the k-th hit (from 1) of any point, once or from then on; k = 0 disarms.
+ * Returns the hits so far and resets the counter. Any thread may hit, one thread plans. */
+uint64_t sh_fault_plan(uint64_t k, bool from_then_on);
+
+#endif
