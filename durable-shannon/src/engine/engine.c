@@ -20,6 +20,17 @@ static int make_folder(const char *data_dir, const char *name, struct sh_err *er
     return 0;
 }
 
+static char *copy(const char *text) {
+    return text ? sh_strdup(text) : NULL;
+}
+
+static void engine_free(struct sh_engine *e) {
+    sh_free(e->data_dir);
+    sh_free(e->default_agent);
+    sh_free(e->python);
+    sh_free(e);
+}
+
 static void engine_end(struct sh_msg *msg) {
     struct ending *ending = sh_container_of(msg, struct ending, msg);
     struct sh_engine *e = ending->engine;
@@ -30,7 +41,7 @@ static void engine_end(struct sh_msg *msg) {
         /* their owners free them */
     }
     sh_module_cache_done(&e->modules);
-    sh_free(e);
+    engine_free(e);
     sh_free(ending);
     if (cb) {
         cb(arg);
@@ -79,6 +90,9 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
     }
     e = sh_new(struct sh_engine);
     e->config = *config;
+    e->config.data_dir = e->data_dir = copy(config->data_dir);
+    e->config.default_agent = e->default_agent = copy(config->default_agent);
+    e->config.python = e->python = copy(config->python);
     e->store = config->store;
     e->loop = config->loop;
     e->pins = 1;
@@ -89,7 +103,7 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
     sh_id_new(&owner, "owner-");
     snprintf(e->owner, sizeof(e->owner), "%.39s", owner.s);
     if (sh_executors_new(e->loop, config->executors, &e->executors, err) < 0) {
-        sh_free(e);
+        engine_free(e);
         return -err->code;
     }
     sh_loop_on_turn(e->loop, turn_over, e);

@@ -17,6 +17,7 @@
 
 struct sh_engine;
 
+/* Texts are copied by sh_engine_start. */
 struct sh_engine_config {
     struct sh_loop *loop;
     struct sh_store *store; /* open */

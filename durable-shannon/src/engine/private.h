@@ -89,7 +89,8 @@ struct sh_workflow {
 };
 
 struct sh_engine {
-    struct sh_engine_config config;
+    struct sh_engine_config config; /* its texts are the three below */
+    char *data_dir, *default_agent, *python;
     struct sh_store *store;
     struct sh_loop *loop;
     void *by_id; /* tsearch tree of workflows */

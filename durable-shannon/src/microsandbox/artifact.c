@@ -1,0 +1,221 @@
+/* Compiled modules on disk. They are native code that we run, so a file is taken only through a
+ * descriptor that shows it is ours, and only when its hash is the one recorded when it was made.
+ *
+ *   KEY.cwasm    the artifact, mode 0400; KEY = hash(module, Wasmtime, settings, CPU features)
+ *   KEY.sha256   its hash, a newline, and the boot in which it was last checked in full
+ *
+ * The hash is written first, so that an artifact without one is an artifact half made. Whatever is
+ * wrong with either, the module is compiled again. Without a folder artifacts live in memory. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "microsandbox/runtime.h"
+
+#define NAME_BYTES (SH_HASH_HEX_BYTES + 16)
+#define BOOT_BYTES 36
+
+struct names {
+    char artifact[NAME_BYTES], record[NAME_BYTES], temporary[NAME_BYTES];
+};
+
+static void names_make(const struct sh_hash *module, struct names *n) {
+    struct sh_hasher h;
+    struct sh_hash key;
+    char hex[SH_HASH_HEX_BYTES];
+    uint64_t random;
+
+    sh_hasher_init(&h);
+    sh_hasher_add(&h, module->b, sizeof(module->b));
+    sh_hasher_str(&h, sh_str(sh_runtime_settings()));
+    sh_hasher_done(&h, &key);
+    sh_hash_hex(&key, hex);
+    (void)snprintf(n->artifact, sizeof(n->artifact), "%s.cwasm", hex);
+    (void)snprintf(n->record, sizeof(n->record), "%s.sha256", hex);
+    sh_random_bytes(&random, sizeof(random));
+    (void)snprintf(n->temporary, sizeof(n->temporary), ".tmp-%016llx", (unsigned long long)random);
+}
+
+static bool boot_id(char out[BOOT_BYTES + 1]) {
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, out, BOOT_BYTES) : -1;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    out[n > 0 ? n : 0] = 0;
+    return n == BOOT_BYTES;
+}
+
+static int hash_fd(int fd, struct sh_hash *ret) {
+    struct sh_hasher h;
+    char buffer[65536];
+    off_t at = 0;
+
+    sh_hasher_init(&h);
+    for (;;) {
+        ssize_t n = pread(fd, buffer, sizeof(buffer), at);
+
+        if (n < 0 && errno != EINTR) {
+            return -1;
+        }
+        if (n == 0) {
+            sh_hasher_done(&h, ret);
+            return 0;
+        }
+        sh_hasher_add(&h, buffer, n > 0 ? (size_t)n : 0);
+        at += n > 0 ? n : 0;
+    }
+}
+
+/* A file of ours: regular, one link, nobody may write it. -1 when it is not, or not there. */
+static int open_ours(int dir, const char *name) {
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+
+    if (fd >= 0 && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_uid != geteuid() ||
+                    st.st_nlink != 1 || (st.st_mode & 07777) != 0400)) {
+        (void)close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+/* Make `fd`, written under the temporary name, the file `name`, for good. */
+static int publish(int dir, int fd, const char *temporary, const char *name) {
+    if (SH_FAULT(artifact_publish)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (fchmod(fd, 0400) != 0 || fsync(fd) != 0 || renameat(dir, temporary, dir, name) != 0) {
+        return -1;
+    }
+    return fsync(dir);
+}
+
+static int record_write(int dir, const struct names *n, const struct sh_hash *hash) {
+    char text[SH_HASH_HEX_BYTES + BOOT_BYTES + 2], boot[BOOT_BYTES + 1], hex[SH_HASH_HEX_BYTES];
+    int fd = openat(dir, n->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int length, r = -1;
+
+    (void)boot_id(boot);
+    sh_hash_hex(hash, hex);
+    length = snprintf(text, sizeof(text), "%s\n%s\n", hex, boot);
+    if (fd >= 0) {
+        r = write(fd, text, (size_t)length) == length ? publish(dir, fd, n->temporary, n->record)
+                                                      : -1;
+        if (r != 0) {
+            (void)unlinkat(dir, n->temporary, 0);
+        }
+        (void)close(fd);
+    }
+    return r;
+}
+
+/* Is the artifact the one that was recorded? Read in full once after each boot. */
+static bool record_check(int dir, const struct names *n, int artifact) {
+    sh_auto(sh_close_p) int fd = open_ours(dir, n->record);
+    char text[SH_HASH_HEX_BYTES + BOOT_BYTES + 2] = {0}, boot[BOOT_BYTES + 1];
+    struct sh_hash recorded, actual;
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
+
+    if (length < SH_HASH_HEX_BYTES || text[SH_HASH_HEX_BYTES - 1] != '\n' ||
+        sh_hash_parse(sh_strn(text, SH_HASH_HEX_BYTES - 1), &recorded) != 0) {
+        return false;
+    }
+    if (boot_id(boot) && strncmp(text + SH_HASH_HEX_BYTES, boot, BOOT_BYTES) == 0) {
+        return true;
+    }
+    if (hash_fd(artifact, &actual) != 0 || !sh_hash_eq(&recorded, &actual)) {
+        return false;
+    }
+    (void)record_write(dir, n, &actual); /* if it fails, it is checked in full again */
+    return true;
+}
+
+/* Map it through the descriptor that was checked, not through its name. */
+static int deserialize(struct sh_sandbox *s, int fd, wasmtime_module_t **ret, struct sh_err *err) {
+    char path[64];
+    wasmtime_error_t *error;
+
+    (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    error = wasmtime_module_deserialize_file(s->engine, path, ret);
+    return error
+               ? sh_runtime_error(err, SH_E_COMPILE, "the compiled module cannot be loaded", error)
+               : 0;
+}
+
+static int load_from_memory(struct sh_sandbox *s, struct sh_str wasm, wasmtime_module_t **ret,
+                            struct sh_err *err) {
+    sh_auto(sh_close_p) int fd = memfd_create("artifact", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    int r;
+
+    if (fd < 0) {
+        return sh_fail_errno(err, SH_E_IO, errno, "no memory for a compiled module");
+    }
+    if ((r = sh_compile(s, wasm, fd, err)) < 0) {
+        return r;
+    }
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
+        return sh_fail_errno(err, SH_E_IO, errno, "cannot seal a compiled module");
+    }
+    return deserialize(s, fd, ret, err);
+}
+
+static int compile_to_disk(struct sh_sandbox *s, struct sh_str wasm, const struct names *n,
+                           wasmtime_module_t **ret, struct sh_err *err) {
+    sh_auto(sh_close_p) int fd =
+        openat(s->aot_fd, n->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    struct names record = *n;
+    struct sh_hash hash;
+    int r;
+
+    if (fd < 0) {
+        return sh_fail_errno(err, SH_E_IO, errno, "cannot create a file in %s", s->aot_dir);
+    }
+    (void)snprintf(record.temporary, sizeof(record.temporary), "%.40s-r", n->temporary);
+    r = sh_compile(s, wasm, fd, err);
+    if (r == 0 && (hash_fd(fd, &hash) != 0 || record_write(s->aot_fd, &record, &hash) != 0 ||
+                   publish(s->aot_fd, fd, n->temporary, n->artifact) != 0)) {
+        r = sh_fail_errno(err, SH_E_IO, errno, "cannot keep the compiled module in %s", s->aot_dir);
+    }
+    if (r < 0) {
+        (void)unlinkat(s->aot_fd, n->temporary, 0);
+        return r;
+    }
+    return deserialize(s, fd, ret, err);
+}
+
+/* From disk, when it is there and as it should be. */
+static int load_from_disk(struct sh_sandbox *s, const struct names *n, wasmtime_module_t **ret) {
+    sh_auto(sh_close_p) int fd = open_ours(s->aot_fd, n->artifact);
+
+    if (fd < 0 || !record_check(s->aot_fd, n, fd)) {
+        return -SH_E_NOT_FOUND;
+    }
+    return deserialize(s, fd, ret, NULL); /* fails when a build with other settings made it */
+}
+
+int sh_artifact_load(struct sh_sandbox *s, const struct sh_hash *module, struct sh_str wasm,
+                     wasmtime_module_t **ret, struct sh_err *err) {
+    struct names n;
+    int r;
+
+    names_make(module, &n);
+    if (s->aot_fd >= 0 && load_from_disk(s, &n, ret) == 0) {
+        return 0;
+    }
+    (void)pthread_mutex_lock(&s->compile_lock);
+    if (s->aot_fd < 0) {
+        r = load_from_memory(s, wasm, ret, err);
+    } else if (load_from_disk(s, &n, ret) == 0) { /* someone made it while we waited */
+        r = 0;
+    } else {
+        r = compile_to_disk(s, wasm, &n, ret, err);
+    }
+    (void)pthread_mutex_unlock(&s->compile_lock);
+    return r;
+}

@@ -1,0 +1,164 @@
+/* microsandbox: runs one agent that nobody trusts. The only code that knows Wasmtime.
+ *
+ * An agent is deterministic: what it does depends on its module, its configuration and the tape of
+ * inputs it has been given, nothing else. It never acts: it leaves effects for the engine to carry
+ * out, and suspends where only the journal can answer. The engine pushes answers and steps it on.
+ *
+ *   new --> step --> YIELDED   (its slice ended)              --> step ...
+ *                --> WAITING   (needs an answer, see wait)    --> push/answer, step ...
+ *                --> FINISHED  (exit, trap, limit: see end)   --> free
+ *                --> CHECKPOINT (state in wait.state)         --> free; a new agent starts from it
+ *
+ * Ownership: one thread at a time. An executor thread steps; whoever holds the agent otherwise (the
+ * loop) reads effects, pushes and frees. sh_agent_interrupt alone may come from any thread. */
+#ifndef SH_MICROSANDBOX_H
+#define SH_MICROSANDBOX_H
+
+#include "policy/policy.h"
+
+struct sh_sandbox; /* one per process */
+struct sh_module;  /* a compiled module, shared between threads, counted */
+struct sh_agent;   /* one instance */
+
+struct sh_sandbox_config {
+    const char *aot_dir; /* 0700, ours; created when missing. NULL: nothing is kept on disk */
+    const char *worker;  /* path of the program that runs as `worker compile-worker` */
+    uint64_t slice_fuel; /* 0: SH_SLICE_FUEL */
+    unsigned agents_max; /* pool size; 0: a default. More agents than that: SH_E_LIMIT */
+};
+int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **ret,
+                   struct sh_err *err);
+struct sh_sandbox *sh_sandbox_free(struct sh_sandbox *s);
+/* "wasmtime 40.0.4 x86_64 ..." with the CPU features that generated code depends on; static. */
+const char *sh_sandbox_runtime(const struct sh_sandbox *s);
+
+/* Load a module by its bytes: from the artifacts on disk, else compiled in a bounded child.
+ * Blocks, up to minutes: pool threads only. Checks structure, limits and imports first.
+ * Entry: `_start`, else `_initialize` (if there), `alloc` and `run_workflow`, whose result is
+ * pointer << 32 | length. File and line appear in backtraces when the environment has
+ * WASMTIME_BACKTRACE_DETAILS=1 (slow for hostile modules, hence the operator's choice).
+ * gives  one reference     fails  SH_E_MODULE, SH_E_IMPORT (names each), SH_E_COMPILE, SH_E_LIMIT */
+int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **ret,
+                   struct sh_err *err);
+struct sh_module *sh_module_ref(struct sh_module *m);
+struct sh_module *sh_module_unref(struct sh_module *m);
+const struct sh_hash *sh_module_hash(const struct sh_module *m);
+/* WebAssembly text to binary. Blocks. Bytes that are binary already come back as they are. */
+int sh_module_from_text(struct sh_str text, struct sh_buf *ret, struct sh_err *err);
+/* The body of `shannon compile-worker`: module on stdin, artifact to descriptor 3, message to
+ * descriptor 4; returns the exit status. */
+int sh_compile_worker_main(int argc, char **argv);
+
+/* One input, in journal order. Bytes are copied by sh_agent_push. */
+enum sh_tape_kind {
+    SH_TAPE_COMPLETION, /* number = handle; bytes = the result JSON */
+    SH_TAPE_CANCEL,     /* revealed once, by a wait, as -ECANCELED */
+    SH_TAPE_OBSERVED,   /* number = call number; what = kind; bytes = what was observed */
+};
+struct sh_tape_item {
+    enum sh_tape_kind kind;
+    uint64_t seq;
+    int64_t time_us;
+    uint64_t number;
+    struct sh_str what;
+    struct sh_str bytes;
+};
+
+struct sh_agent_config {
+    struct sh_module *module;
+    const char *const *argv; /* argv[0] included, NULL-terminated */
+    const char *const *env;  /* "K=V", NULL-terminated */
+    struct sh_str input;     /* JSON */
+    uint8_t seed[32];
+    int64_t start_us; /* workflow clock at start: time of WorkflowStarted or of the checkpoint */
+    const struct sh_capabilities *caps; /* effective: mounts and limits; borrowed for the life */
+    const char *workspace; /* empty private directory, made by the caller; NULL: none */
+    struct sh_str stdin_bytes; /* all of standard input, unless stdin_live */
+    bool stdin_live;           /* then reading it suspends */
+    bool tty[3];               /* file type of descriptors 0-2: character device, else a pipe/file */
+    bool observe;              /* record what mapped directories show (false for --ephemeral) */
+    bool verify;               /* replay only: an observation that is not on the tape ends it */
+    /* from a checkpoint; all-zero for a first start */
+    struct sh_str state;
+    uint64_t fuel_used, random_pos, ordinal, call_number;
+    uint64_t output_offset[2], emitted, published;
+};
+/* fails  SH_E_LIMIT (pool full), SH_E_MEMORY, SH_E_IO, SH_E_DENIED (a mount that may not be one),
+ *        SH_E_MODULE (neither _start nor run_workflow). thread: any; copies what it needs. */
+int sh_agent_new(struct sh_sandbox *s, const struct sh_agent_config *config, struct sh_agent **ret,
+                 struct sh_err *err);
+struct sh_agent *sh_agent_free(struct sh_agent *a); /* at any time it is not being stepped */
+
+void sh_agent_push(struct sh_agent *a, const struct sh_tape_item *item);
+
+enum sh_agent_status { SH_AGENT_YIELDED, SH_AGENT_WAITING, SH_AGENT_FINISHED, SH_AGENT_CHECKPOINT };
+/* Run until it suspends. thread: an executor (its stack holds no guest frame afterwards). */
+enum sh_agent_status sh_agent_step(struct sh_agent *a);
+/* Ask a running agent to come back at its next slice end with status YIELDED. thread: any */
+void sh_agent_interrupt(struct sh_agent *a);
+bool sh_agent_interrupted(const struct sh_agent *a); /* and not stepped since */
+
+enum sh_wait_kind {
+    SH_WAIT_ACTIVITY, /* none of `handles` is on the tape: push a completion (or cancel) and step */
+    SH_WAIT_SLEEP,    /* poll_oneoff on clocks: sh_agent_wake after delay_ns */
+    SH_WAIT_STDIN,    /* push OBSERVED{call_number, "stdin", bytes}; empty bytes: end of file */
+    SH_WAIT_ROOM,     /* effects are full: take them and step */
+};
+struct sh_agent_wait {
+    enum sh_wait_kind kind;
+    const int32_t *handles;
+    size_t n_handles;
+    uint64_t delay_ns;
+    uint64_t call_number;
+    int64_t clock_us;  /* workflow clock now (SLEEP: before the delay) */
+    size_t max_bytes;  /* STDIN */
+    struct sh_str state; /* CHECKPOINT */
+};
+const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a);
+/* The delay of SH_WAIT_SLEEP has passed: the clock advances by it. */
+void sh_agent_wake(struct sh_agent *a);
+
+/* What the agent did since its effects were last taken, in order. Views live until the next step. */
+enum sh_effect_kind {
+    SH_EFFECT_START,    /* number = ordinal (handle = ordinal + 1); a = op, b = args JSON text.
+                           op empty: a line of /dev/shannon, b = the whole line */
+    SH_EFFECT_OUTPUT,   /* number = offset in that stream; stream 1 or 2; b = bytes */
+    SH_EFFECT_EMIT,     /* number = index; a = type, b = JSON text */
+    SH_EFFECT_PUBLISH,  /* number = index; a = name, b = JSON text */
+    SH_EFFECT_RESULT,   /* b = JSON text: the task's result */
+    SH_EFFECT_OBSERVED, /* number = call number; a = kind, b = bytes */
+};
+struct sh_effect {
+    enum sh_effect_kind kind;
+    int stream;
+    uint64_t number;
+    struct sh_str a, b;
+};
+const struct sh_effect *sh_agent_effects(struct sh_agent *a, size_t *ret_n);
+void sh_agent_effects_taken(struct sh_agent *a);
+
+/* How it ended. Valid after FINISHED. */
+struct sh_agent_end {
+    int code;        /* SH_OK, or SH_E_TRAP, SH_E_FUEL, SH_E_MEMORY, SH_E_OUTPUT, SH_E_EXIT,
+                        SH_E_STACK, SH_E_INPUT_CHANGED, SH_E_ACTIVITIES ... */
+    int exit_status; /* of proc_exit or _start's return; 0 else */
+    char message[480];
+    const char *trap;        /* Wasmtime's name of the trap, or NULL */
+    struct sh_str backtrace; /* JSON array of {function?, module?, offset, file?, line?} */
+    uint64_t peak_memory_bytes;
+};
+const struct sh_agent_end *sh_agent_end(const struct sh_agent *a);
+
+/* Counters at the last suspension, for checkpoints, events and verify. */
+struct sh_agent_counters {
+    uint64_t fuel_used, random_pos, ordinal, call_number;
+    uint64_t output_offset[2], emitted, published;
+    int64_t clock_us;
+    uint64_t memory_bytes;
+};
+struct sh_agent_counters sh_agent_counters(const struct sh_agent *a);
+
+/* The bytes of the agent's linear memory, hashed: for determinism tests. */
+void sh_agent_memory_digest(const struct sh_agent *a, struct sh_hash *ret);
+
+#endif

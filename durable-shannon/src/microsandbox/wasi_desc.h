@@ -1,0 +1,54 @@
+/* Private to wasi*.c: what an open descriptor is. */
+#ifndef SH_WASI_DESC_H
+#define SH_WASI_DESC_H
+
+#include "microsandbox/vfs.h"
+
+enum sh_desc_kind {
+    DESC_STDIN,
+    DESC_STDOUT,
+    DESC_STDERR,
+    DESC_DIR,
+    DESC_FILE,
+    DESC_DEV, /* the directory /dev */
+    DESC_NULL,
+    DESC_ZERO,
+    DESC_RANDOM,
+    DESC_SHANNON,
+};
+
+/* /dev/shannon: requests go in by lines, results come out by lines. */
+struct sh_channel {
+    struct sh_buf line; /* request not yet ended */
+    bool skip;          /* the line was too long: drop bytes to its end */
+    struct sh_buf out;  /* results not yet read */
+    size_t out_at;
+    int32_t *handles; /* outstanding, at most SH_PARALLEL_ACTIVITIES_MAX */
+    size_t n_handles;
+};
+
+struct sh_desc {
+    enum sh_desc_kind kind;
+    uint64_t rights, inheriting;
+    uint16_t flags;
+    uint64_t offset;
+    /* DIR, FILE */
+    struct sh_vfs_grant *grant;
+    int host;   /* -1: opened in a replay; see sh_wasi_host */
+    char *path; /* below the grant; where the grant observes, else NULL */
+    bool root;  /* the directory of the grant itself, for certain */
+    bool follow;
+    struct sh_vfs_node *node; /* workspace */
+    struct sh_vfs_stat seen;  /* as the guest saw it last (observing grants) */
+    char *preopen;            /* name, or NULL */
+    struct {                  /* directory listing, see wasi_dir.c */
+        uint8_t *bytes;
+        uint32_t *at; /* where each entry begins */
+        size_t len;
+        uint32_t n;
+        uint64_t used; /* tick of last use */
+    } listing;
+    struct sh_channel *channel; /* SHANNON: own, or the shared one */
+};
+
+#endif

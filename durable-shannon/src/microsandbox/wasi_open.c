@@ -1,0 +1,271 @@
+/* Where a path starts, and path_open. */
+#include <unistd.h>
+
+#include "base/base.h"
+#include "microsandbox/wasi_impl.h"
+
+/* The name of `len` bytes at p, ended by a slash or the end? */
+static bool names(const char *p, const char *name) {
+    size_t n = strlen(name);
+
+    return strncmp(p, name, n) == 0 && (p[n] == '/' || p[n] == '\0');
+}
+
+static const char *next(const char *p) {
+    p += strcspn(p, "/");
+    return p + strspn(p, "/");
+}
+
+/* In the root of the private directory `dev` is /dev, and `work` is that root again, wherever the
+ * guest's libc cut the path. Only the beginning of a path is looked at. */
+static void route(struct sh_wasi_at *at) {
+    const char *p = at->path;
+
+    for (;;) {
+        while (names(p, ".") && *next(p)) {
+            p = next(p);
+        }
+        if (!names(p, "work")) {
+            break;
+        }
+        p = next(p);
+        at->path = *p ? p : ".";
+        if (!names(p, "..")) {
+            return;
+        }
+        p = next(p);
+        at->path = *p ? p : ".";
+    }
+    if (names(p, "dev")) {
+        at->dir = NULL;
+        at->path = *next(p) ? next(p) : ".";
+    }
+}
+
+int sh_wasi_at(struct sh_wasi *w, const struct sh_mem *m, uint64_t fd, uint64_t ptr, uint64_t len,
+               struct sh_wasi_at *ret) {
+    struct sh_desc *d = sh_wasi_desc(w, fd);
+    uint32_t n = arg32(len);
+    const char *p = mem_at(m, ptr, n);
+
+    if (!d) {
+        return E_BADF;
+    }
+    if (d->kind != DESC_DIR && d->kind != DESC_DEV) {
+        return E_NOTDIR;
+    }
+    if (!p) {
+        return E_FAULT;
+    }
+    if (n > SH_PATH_MAX) {
+        return E_NAMETOOLONG;
+    }
+    if (n == 0) {
+        return E_NOENT;
+    }
+    if (memchr(p, '\0', n)) {
+        return E_INVAL;
+    }
+    if (!sh_utf8_valid(sh_strn(p, n))) {
+        return E_ILSEQ;
+    }
+    if (p[0] == '/') {
+        return E_PERM;
+    }
+    memcpy(ret->buf, p, n);
+    ret->buf[n] = '\0';
+    ret->path = ret->buf;
+    ret->dir = d->kind == DESC_DIR ? d : NULL;
+    if (d->kind == DESC_DIR && d->grant == w->workspace && d->root) {
+        route(ret);
+    }
+    return E_OK;
+}
+
+char *sh_wasi_join(const struct sh_desc *dir, const char *path) {
+    size_t n = dir->path ? strlen(dir->path) : 0, len;
+    char *s;
+
+    while (names(path, ".") && *next(path)) {
+        path = next(path);
+    }
+    if (strcmp(path, ".") == 0 && n) {
+        return sh_strdup(dir->path);
+    }
+    len = n + 1 + strlen(path);
+    if (len > SH_PATH_MAX) {
+        return NULL;
+    }
+    s = sh_alloc(len + 1);
+    if (n) {
+        memcpy(s, dir->path, n);
+        s[n++] = '/';
+    }
+    memcpy(s + n, path, strlen(path) + 1);
+    return s;
+}
+
+struct opening {
+    struct sh_vfs_how how;
+    struct sh_wasi_at at;
+    uint64_t rights;
+    uint16_t flags;
+    char *path;                /* joined, observing grants only */
+    struct sh_vfs_opened host; /* fd -1: recalled */
+};
+
+static int check(const struct sh_wasi *w, const struct opening *o, uint32_t lookup, uint32_t oflags,
+                 uint32_t fdflags) {
+    if (lookup > LOOKUP_FOLLOW || oflags > 15 || fdflags > FD_ALL ||
+        (o->how.create && o->how.directory)) {
+        return E_INVAL;
+    }
+    return w->n_open >= SH_DESCRIPTORS_MAX ? E_MFILE : E_OK;
+}
+
+/* What can be refused before anything is looked at. */
+static int refuse(const struct opening *o) {
+    const struct sh_vfs_grant *g = o->at.dir->grant;
+
+    if (o->how.directory && o->how.write) {
+        return E_ISDIR;
+    }
+    if ((o->how.write || o->how.trunc || o->how.create) && !(g->file_perms & SH_PERM_WRITE)) {
+        return E_PERM;
+    }
+    return o->how.create && !(g->dir_perms & SH_PERM_WRITE) ? E_PERM : E_OK;
+}
+
+static int open_live(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *ret) {
+    struct sh_vfs_grant *g = o->at.dir->grant;
+    int dir = sh_wasi_host(w, o->at.dir), error;
+    bool change = o->how.create || o->how.trunc;
+    unsigned perms;
+
+    if (dir < 0) {
+        return dir;
+    }
+    error = sh_vfs_open(g, dir, o->at.path, &o->how,
+                        g->space && change ? (uint64_t)sh_guest_clock_ns(w->g) : 0, &o->host);
+    if (error) {
+        o->host = (struct sh_vfs_opened){.fd = -1};
+        return sh_wasi_errno(w, g, error);
+    }
+    sh_vfs_fill(g, &o->host.st, o->host.node, ret);
+    perms = ret->type == SH_VFS_DIR ? g->dir_perms : g->file_perms;
+    if ((o->how.read || ret->type == SH_VFS_DIR) && !(perms & SH_PERM_READ)) {
+        close(o->host.fd);
+        sh_vfs_node_unref(g->space, o->host.node);
+        o->host = (struct sh_vfs_opened){.fd = -1};
+        return E_PERM;
+    }
+    return E_OK;
+}
+
+static int open_seen(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *ret) {
+    struct sh_vfs_grant *g = o->at.dir->grant;
+    struct sh_buf *b = sh_wasi_question(w);
+    struct sh_reader r;
+    int rc, error;
+
+    sh_buf_bytes32(b, sh_str(o->path));
+    sh_buf_u8(b,
+              (uint8_t)(o->how.follow | o->how.create << 1 | o->how.excl << 2 | o->how.trunc << 3 |
+                        o->how.directory << 4 | o->how.read << 5 | o->how.write << 6));
+    rc = sh_wasi_recall(w, g, "open", 128, &r);
+    if (rc == 0) {
+        error = open_live(w, o, ret);
+        if (error < 0) {
+            return error;
+        }
+        sh_buf_u32(b, (uint32_t)error);
+        if (!error) {
+            sh_wasi_put_stat(b, ret);
+        }
+        rc = sh_wasi_observed(w, g, "open", &r);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    error = (int)sh_reader_u32(&r);
+    if (!error) {
+        sh_wasi_get_stat(&r, ret);
+    }
+    return r.failed ? sh_wasi_broken(w, "open") : error;
+}
+
+static int open_host(struct sh_wasi *w, struct opening *o, struct sh_desc **ret) {
+    struct sh_vfs_stat st;
+    struct sh_vfs_grant *g = o->at.dir->grant;
+    struct sh_desc *d;
+    int rc = refuse(o);
+
+    if (rc) {
+        return rc;
+    }
+    if (g->observe) {
+        o->path = sh_wasi_join(o->at.dir, o->at.path);
+        if (!o->path) {
+            return E_NAMETOOLONG;
+        }
+    }
+    rc = open_seen(w, o, &st);
+    if (rc) {
+        if (o->host.fd >= 0) { /* opened, but it could not be recorded */
+            close(o->host.fd);
+            sh_vfs_node_unref(g->space, o->host.node);
+        }
+        return rc;
+    }
+    d = sh_desc_new(st.type == SH_VFS_DIR ? DESC_DIR : DESC_FILE);
+    d->grant = g;
+    d->host = o->host.fd;
+    d->node = o->host.node;
+    d->path = sh_take(&o->path);
+    d->follow = o->how.follow;
+    d->seen = st;
+    d->root = d->node && d->node == w->root_node;
+    d->flags = o->flags;
+    if (d->kind == DESC_DIR) {
+        sh_desc_dir_rights(d);
+    } else {
+        sh_desc_file_rights(d, o->how.read, o->how.write);
+    }
+    g->written = g->written || o->how.create || o->how.trunc;
+    *ret = d;
+    return E_OK;
+}
+
+int sh_wasi_path_open(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
+    uint8_t *out = mem_at(m, a[8], 4);
+    uint32_t oflags = arg32(a[4]);
+    struct opening o = {.rights = a[5], .flags = (uint16_t)arg32(a[7]), .host.fd = -1};
+    struct sh_desc *d = NULL;
+    int rc = sh_wasi_at(w, m, a[0], a[2], a[3], &o.at);
+
+    if (rc) {
+        return rc;
+    }
+    o.how = (struct sh_vfs_how){.follow = arg32(a[1]) & LOOKUP_FOLLOW,
+                                .create = oflags & O_WASI_CREAT,
+                                .excl = oflags & O_WASI_EXCL,
+                                .trunc = oflags & O_WASI_TRUNC,
+                                .directory = oflags & O_WASI_DIRECTORY,
+                                .read = a[5] & R_FD_READ,
+                                .write = a[5] & R_FD_WRITE};
+    o.how.read = o.how.read || !o.how.write; /* a descriptor without either still reads */
+    rc = out ? check(w, &o, arg32(a[1]), oflags, arg32(a[7])) : E_FAULT;
+    if (rc) {
+        return rc;
+    }
+    rc = o.at.dir ? open_host(w, &o, &d)
+                  : sh_wasi_dev_open(w, o.at.path, o.rights, oflags, o.flags, &d);
+    sh_free(o.path);
+    if (rc) {
+        return rc;
+    }
+    rc = sh_wasi_install(w, d);
+    SH_ASSERT(rc >= 0); /* counted above */
+    put32(out, (uint32_t)rc);
+    return E_OK;
+}

@@ -1,0 +1,114 @@
+/* Matching of single capabilities. Two questions are asked of each kind: does one entry cover all
+ * that another can mean (so that it may be granted), and does it touch any of it (so that a refusal
+ * of a part refuses the whole)? Both err on the side of refusing. */
+#include "policy/policy_private.h"
+
+static bool open_ended(struct sh_str s) {
+    return s.len > 0 && s.p[s.len - 1] == '*';
+}
+
+/* Patterns are a literal, or a literal prefix and one "*" at the end. */
+static bool pattern_covers(struct sh_str outer, struct sh_str inner) {
+    if (open_ended(outer)) {
+        return sh_str_starts(inner, sh_strn(outer.p, outer.len - 1));
+    }
+    return sh_str_eq(outer, inner);
+}
+
+bool sh_tool_covers(struct sh_str outer, struct sh_str inner) {
+    return pattern_covers(outer, inner);
+}
+
+bool sh_tool_touches(struct sh_str a, struct sh_str b) {
+    return pattern_covers(a, b) || pattern_covers(b, a);
+}
+
+bool sh_path_within(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    if (n == 1) {
+        return true; /* the root; paths are absolute */
+    }
+    return strncmp(path, dir, n) == 0 && (path[n] == '\0' || path[n] == '/');
+}
+
+bool sh_mount_covers(const struct sh_mount *outer, const struct sh_mount *inner) {
+    return sh_path_within(inner->host, outer->host) && !(inner->dir_perms & ~outer->dir_perms) &&
+           !(inner->file_perms & ~outer->file_perms);
+}
+
+bool sh_mount_touches(const struct sh_mount *a, const struct sh_mount *b) {
+    return (sh_path_within(a->host, b->host) || sh_path_within(b->host, a->host)) &&
+           ((a->dir_perms & b->dir_perms) || (a->file_perms & b->file_perms));
+}
+
+/* "*" is any host, "*.x" is every host below x but not x itself. */
+static bool host_covers(const char *outer, const char *inner) {
+    if (strcmp(outer, "*") == 0 || strcmp(outer, inner) == 0) {
+        return true;
+    }
+    if (outer[0] != '*') {
+        return false;
+    }
+    const char *suffix = outer + 1; /* ".x" */
+    const char *name = inner[0] == '*' ? inner + 1 : inner;
+    size_t n = strlen(name);
+    size_t m = strlen(suffix);
+    return n >= m && strcmp(name + n - m, suffix) == 0 && (n > m || inner[0] == '*');
+}
+
+static bool port_covers(const struct sh_net_rule *a, const struct sh_net_rule *b) {
+    return strcmp(a->scheme, b->scheme) == 0 && a->port == b->port;
+}
+
+static bool methods_cover(char *const *outer, char *const *inner) {
+    if (!outer) {
+        return true;
+    }
+    for (size_t i = 0; inner && inner[i]; i++) {
+        if (!sh_names_have(outer, inner[i])) {
+            return false;
+        }
+    }
+    return inner != NULL;
+}
+
+static bool methods_touch(char *const *a, char *const *b) {
+    if (!a || !b) {
+        return true;
+    }
+    for (size_t i = 0; a[i]; i++) {
+        if (sh_names_have(b, a[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct sh_str path_or_any(const char *path) {
+    return path ? sh_str(path) : SH_STR("*");
+}
+
+bool sh_net_covers(const struct sh_net_rule *outer, const struct sh_net_rule *inner) {
+    return port_covers(outer, inner) && host_covers(outer->host, inner->host) &&
+           methods_cover(outer->methods, inner->methods) &&
+           pattern_covers(path_or_any(outer->path), path_or_any(inner->path));
+}
+
+bool sh_net_touches(const struct sh_net_rule *a, const struct sh_net_rule *b) {
+    return port_covers(a, b) && (host_covers(a->host, b->host) || host_covers(b->host, a->host)) &&
+           methods_touch(a->methods, b->methods) &&
+           sh_tool_touches(path_or_any(a->path), path_or_any(b->path));
+}
+
+bool sh_env_covers(const json_t *rule, const json_t *value) {
+    return json_is_true(rule) || (json_is_string(value) && json_equal(rule, value));
+}
+
+bool sh_capabilities_tool(const struct sh_capabilities *c, struct sh_str tool) {
+    for (size_t i = 0; c->tools && c->tools[i]; i++) {
+        if (sh_tool_covers(sh_str(c->tools[i]), tool)) {
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,25 @@
+;; A command as WASI knows it: writes to both streams, sleeps, asks for time, exits with status 7.
+(module
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $time (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "hello\noops\n")
+  (func (export "_start")
+    (i32.store (i32.const 32) (i32.const 0))
+    (i32.store (i32.const 36) (i32.const 6))
+    (if (call $write (i32.const 1) (i32.const 32) (i32.const 1) (i32.const 64)) (then unreachable))
+    (i32.store (i32.const 32) (i32.const 6))
+    (i32.store (i32.const 36) (i32.const 5))
+    (if (call $write (i32.const 2) (i32.const 32) (i32.const 1) (i32.const 64)) (then unreachable))
+    (if (call $time (i32.const 0) (i64.const 0) (i32.const 80)) (then unreachable))
+    ;; a subscription to the realtime clock, two seconds from now
+    (i64.store (i32.const 200) (i64.const 2000000000))
+    (if (call $poll (i32.const 176) (i32.const 256) (i32.const 1) (i32.const 64)) (then unreachable))
+    (if (call $time (i32.const 0) (i64.const 0) (i32.const 88)) (then unreachable))
+    ;; two seconds have passed, and a few microseconds for each reading
+    (if (i64.lt_u (i64.sub (i64.load (i32.const 88)) (i64.load (i32.const 80)))
+                  (i64.const 2000000000))
+      (then unreachable))
+    (call $exit (i32.const 7))))

@@ -1,0 +1,32 @@
+;; Starts two activities and outputs the handles in the order in which waiting revealed them; a
+;; cancel shows as 'c'. Each wait asks for all handles that have not come yet.
+(module
+  (import "shannon" "activity_start" (func $start (param i32 i32 i32 i32) (result i32)))
+  (import "shannon" "activity_wait" (func $wait (param i32 i32) (result i32)))
+  (import "shannon" "activity_drop" (func $drop (param i32) (result i32)))
+  (import "shannon" "output" (func $output (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "sleep{}")
+  (data (i32.const 512) "\"")
+  (func $note (param $char i32)
+    (i32.store8 (i32.add (i32.const 513) (i32.load (i32.const 300))) (local.get $char))
+    (i32.store (i32.const 300) (i32.add (i32.load (i32.const 300)) (i32.const 1))))
+  (func (export "_start")
+    (local $got i32)
+    (i32.store (i32.const 256) (call $start (i32.const 0) (i32.const 5) (i32.const 5) (i32.const 2)))
+    (i32.store (i32.const 260) (call $start (i32.const 0) (i32.const 5) (i32.const 5) (i32.const 2)))
+    (loop $first
+      (local.set $got (call $wait (i32.const 256) (i32.const 2)))
+      (if (i32.lt_s (local.get $got) (i32.const 0))
+        (then (call $note (i32.const 99)) (br $first))))
+    (call $note (i32.add (i32.const 48) (local.get $got)))
+    (if (i32.eq (local.get $got) (i32.load (i32.const 256)))
+      (then (i32.store (i32.const 256) (i32.load (i32.const 260)))))
+    (drop (call $drop (local.get $got)))
+    (loop $second
+      (local.set $got (call $wait (i32.const 256) (i32.const 1)))
+      (if (i32.lt_s (local.get $got) (i32.const 0))
+        (then (call $note (i32.const 99)) (br $second))))
+    (call $note (i32.add (i32.const 48) (local.get $got)))
+    (call $note (i32.const 34))
+    (drop (call $output (i32.const 512) (i32.add (i32.load (i32.const 300)) (i32.const 1))))))
