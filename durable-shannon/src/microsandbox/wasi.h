@@ -1,4 +1,5 @@
-/* WASI preview 1 in C over struct sh_mem: no Wasmtime here, so that it is tested and fuzzed alone. */
+/* WASI preview 1 in C over struct sh_mem: no Wasmtime here, so that it is tested and fuzzed alone.
+ */
 #ifndef SH_WASI_H
 #define SH_WASI_H
 

@@ -1,0 +1,182 @@
+/* Costs of the sandbox, one JSON line each: cold start beside bare Wasmtime, a host call, a
+ * suspension, a sleeping agent. An argument names a module to start instead of the built-in one. */
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "microsandbox/runtime.h"
+
+#define STARTS 2000
+#define SLEEPERS 1000
+
+static const char sleeper_text[] =
+    "(module (import \"shannon\" \"activity_start\" (func $start (param i32 i32 i32 i32) (result "
+    "i32)))"
+    "(import \"shannon\" \"activity_wait\" (func $wait (param i32 i32) (result i32)))"
+    "(import \"shannon\" \"input_size\" (func $size (result i32)))"
+    "(memory (export \"memory\") 2) (data (i32.const 0) \"sleep{}\")"
+    "(func (export \"_start\") (local $i i32)"
+    "(loop $l (drop (call $size)) (local.set $i (i32.add (local.get $i) (i32.const 1)))"
+    "(br_if $l (i32.lt_u (local.get $i) (call $size))))"
+    "(i32.store (i32.const 64) (call $start (i32.const 0) (i32.const 5) (i32.const 5) (i32.const "
+    "2)))"
+    "(drop (call $wait (i32.const 64) (i32.const 1)))))";
+
+static void figure(const char *name, double value, const char *unit) {
+    printf("{\"name\":\"%s\",\"value\":%.3f,\"unit\":\"%s\"}\n", name, value, unit);
+}
+
+static void die(const struct sh_err *err) {
+    fprintf(stderr, "bench_sandbox: %s\n", err->message);
+    _exit(1);
+}
+
+static struct sh_module *load(struct sh_sandbox *s, const char *path) {
+    struct sh_err err = {0};
+    struct sh_module *m = NULL;
+    struct sh_buf text, binary;
+    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+
+    sh_buf_init(&text, SH_MODULE_BYTES_MAX);
+    sh_buf_init(&binary, SH_MODULE_BYTES_MAX);
+    if (path) {
+        char chunk[65536];
+        ssize_t n;
+
+        while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+            sh_buf_add(&text, chunk, (size_t)n);
+        }
+        (void)close(fd);
+    } else {
+        sh_buf_adds(&text, sleeper_text);
+    }
+    if (sh_module_from_text(sh_buf_str(&text), &binary, &err) < 0 ||
+        sh_module_load(s, sh_buf_str(&binary), &m, &err) < 0) {
+        die(&err);
+    }
+    sh_buf_done(&text);
+    sh_buf_done(&binary);
+    return m;
+}
+
+static struct sh_agent *start(struct sh_sandbox *s, const struct sh_agent_config *c) {
+    struct sh_agent *a = NULL;
+    struct sh_err err = {0};
+
+    if (sh_agent_new(s, c, &a, &err) < 0) {
+        die(&err);
+    }
+    return a;
+}
+
+static double bare_us(struct sh_sandbox *s, struct sh_module *m) {
+    uint64_t began = sh_mono_ns();
+
+    for (int i = 0; i < STARTS; i++) {
+        wasmtime_store_t *store = wasmtime_store_new(s->engine, NULL, NULL);
+        wasmtime_context_t *ctx = wasmtime_store_context(store);
+        wasmtime_instance_t instance;
+        wasmtime_call_future_t *future;
+        wasm_trap_t *trap = NULL;
+        wasmtime_error_t *error = wasmtime_context_set_fuel(ctx, 1000000);
+
+        future = wasmtime_instance_pre_instantiate_async(m->pre, ctx, &instance, &trap, &error);
+        (void)wasmtime_call_future_poll(future);
+        wasmtime_call_future_delete(future);
+        wasmtime_store_delete(store);
+    }
+    return (double)(sh_mono_ns() - began) / STARTS / 1000;
+}
+
+static double ours_us(struct sh_sandbox *s, const struct sh_agent_config *c) {
+    uint64_t began = sh_mono_ns();
+
+    for (int i = 0; i < STARTS; i++) {
+        (void)sh_agent_free(start(s, c));
+    }
+    return (double)(sh_mono_ns() - began) / STARTS / 1000;
+}
+
+static long resident_bytes(void) {
+    FILE *f = fopen("/proc/self/statm", "r");
+    long size = 0, resident = 0;
+
+    if (!f || fscanf(f, "%ld %ld", &size, &resident) != 2) {
+        resident = 0;
+    }
+    if (f) {
+        (void)fclose(f);
+    }
+    return resident * sysconf(_SC_PAGESIZE);
+}
+
+static void sleeping(struct sh_sandbox *s, const struct sh_agent_config *c) {
+    static struct sh_agent *agents[SLEEPERS];
+    uint64_t began;
+    long before;
+
+    (void)sh_agent_free(start(s, c));
+    before = resident_bytes();
+    for (int i = 0; i < SLEEPERS; i++) {
+        agents[i] = start(s, c);
+        (void)sh_agent_step(agents[i]);
+        sh_agent_effects_taken(agents[i]);
+    }
+    figure("bytes_per_sleeping_agent", (double)(resident_bytes() - before) / SLEEPERS, "bytes");
+    began = sh_mono_ns();
+    for (int i = 0; i < SLEEPERS; i++) {
+        (void)sh_agent_step(agents[i]);
+    }
+    figure("poll_of_a_waiting_agent", (double)(sh_mono_ns() - began) / SLEEPERS, "ns");
+    for (int i = 0; i < SLEEPERS; i++) {
+        agents[i] = sh_agent_free(agents[i]);
+    }
+}
+
+static void host_call(struct sh_sandbox *s, struct sh_agent_config c) {
+    char *input = sh_zalloc(SH_INPUT_MAX);
+    struct sh_agent *a;
+    uint64_t began, calls = 2 * SH_INPUT_MAX;
+
+    c.input = sh_strn(input, SH_INPUT_MAX); /* the guest asks for its size twice per byte of it */
+    a = start(s, &c);
+    began = sh_mono_ns();
+    while (sh_agent_step(a) == SH_AGENT_YIELDED) {
+    }
+    figure("host_call", (double)(sh_mono_ns() - began) / (double)calls, "ns");
+    (void)sh_agent_free(a);
+    sh_free(input);
+}
+
+int main(int argc, char **argv) {
+    struct sh_sandbox_config config = {.worker = "/proc/self/exe", .agents_max = SLEEPERS + 24};
+    static const char *const args[] = {"agent", NULL}, *const env[] = {NULL};
+    struct sh_agent_config c = {.argv = args, .env = env};
+    struct sh_sandbox *s = NULL;
+    struct sh_err err = {0};
+    struct sh_module *started, *sleeper;
+    double bare, ours;
+
+    if (argc > 1 && strcmp(argv[1], "compile-worker") == 0) {
+        return sh_compile_worker_main(argc, argv);
+    }
+    if (sh_sandbox_new(&config, &s, &err) < 0) {
+        die(&err);
+    }
+    sleeper = load(s, NULL);
+    started = load(s, argc > 1 ? argv[1] : NULL);
+    c.module = started;
+    (void)ours_us(s, &c); /* warm */
+    bare = bare_us(s, started);
+    ours = ours_us(s, &c);
+    figure("bare_wasmtime_store_and_instantiate", bare, "us");
+    figure("agent_new_and_free", ours, "us");
+    figure("agent_new_against_bare", ours / bare, "x");
+    c.module = sleeper;
+    host_call(s, c);
+    sleeping(s, &c);
+    (void)sh_module_unref(started);
+    (void)sh_module_unref(sleeper);
+    (void)sh_sandbox_free(s);
+    return 0;
+}
