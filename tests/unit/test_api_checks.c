@@ -29,10 +29,12 @@ START_TEST(smuggling_shapes_are_refused) {
     sh_assert_fails(CHECK(H("Host", "a"), H("host", "a")), SH_E_INVAL, &err);
     sh_assert_fails(CHECK(H("Host", "a"), H("Content-Length", "1"), H("content-length", "1")),
                     SH_E_INVAL, &err);
-    sh_assert_fails(CHECK(H("Host", "a"), H("Content-Length", "1"), H("Transfer-Encoding", "chunked")),
-                    SH_E_INVAL, &err);
+    sh_assert_fails(
+        CHECK(H("Host", "a"), H("Content-Length", "1"), H("Transfer-Encoding", "chunked")),
+        SH_E_INVAL, &err);
     sh_assert_fails(CHECK(H("Host", "a"), H("Transfer-Encoding", "xchunked")), SH_E_INVAL, &err);
-    sh_assert_fails(CHECK(H("Host", "a"), H("Transfer-Encoding", "gzip, chunked")), SH_E_INVAL, &err);
+    sh_assert_fails(CHECK(H("Host", "a"), H("Transfer-Encoding", "gzip, chunked")), SH_E_INVAL,
+                    &err);
     sh_assert_fails(CHECK(H("Host", "a"), H("Content-Length", "+1")), SH_E_INVAL, &err);
     sh_assert_fails(CHECK(H("Host", "a"), H("Content-Length", "")), SH_E_INVAL, &err);
     sh_assert_fails(CHECK(H("Host", "a"), H("Content-Length", "1,1")), SH_E_INVAL, &err);
@@ -59,9 +61,9 @@ START_TEST(only_our_own_host_is_served) {
     sh_assert_ok(host("127.0.0.1:8765"), &err);
     sh_assert_ok(host("localhost:8765"), &err);
     sh_assert_ok(host("[::1]:8765"), &err);
-    static const char *const foreign[] = {"evil.example", "evil.example:8765", "127.0.0.1",
-                                          "127.0.0.1:80", "localhost:87650", "localhost.:8765", "",
-                                          "127.0.0.1:8765 "};
+    static const char *const foreign[] = {
+        "evil.example",    "evil.example:8765", "127.0.0.1", "127.0.0.1:80",
+        "localhost:87650", "localhost.:8765",   "",          "127.0.0.1:8765 "};
     for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
         sh_assert_fails(host(foreign[i]), SH_E_DENIED, &err);
     }
@@ -79,9 +81,13 @@ START_TEST(only_known_origins_are_served) {
     sh_assert_ok(origin("http://127.0.0.1:8765"), &err);
     sh_assert_ok(origin("http://localhost:8765"), &err);
     sh_assert_ok(origin("tauri://localhost"), &err);
-    static const char *const foreign[] = {"null", "http://evil.example", "http://127.0.0.1:8766",
-                                          "https://127.0.0.1:8765", "tauri://localhost.evil",
-                                          "http://127.0.0.1:8765.evil", "http://"};
+    static const char *const foreign[] = {"null",
+                                          "http://evil.example",
+                                          "http://127.0.0.1:8766",
+                                          "https://127.0.0.1:8765",
+                                          "tauri://localhost.evil",
+                                          "http://127.0.0.1:8765.evil",
+                                          "http://"};
     for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
         sh_assert_fails(origin(foreign[i]), SH_E_DENIED, &err);
     }

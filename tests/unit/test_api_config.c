@@ -61,10 +61,14 @@ END_TEST
 
 START_TEST(wrong_types_are_refused_by_name) {
     static const char *const wrong[] = {
-        "{\"server\":{\"listen\":1}}",        "{\"server\":{\"executors\":-1}}",
-        "{\"server\":{\"executors\":1025}}",  "{\"server\":{\"hosts\":\"a\"}}",
-        "{\"server\":{\"hosts\":[1]}}",       "{\"llm\":{\"timeout\":5}}",
-        "{\"llm\":{\"timeout\":\"soon\"}}",   "{\"llm\":{\"prices\":[]}}",
+        "{\"server\":{\"listen\":1}}",
+        "{\"server\":{\"executors\":-1}}",
+        "{\"server\":{\"executors\":1025}}",
+        "{\"server\":{\"hosts\":\"a\"}}",
+        "{\"server\":{\"hosts\":[1]}}",
+        "{\"llm\":{\"timeout\":5}}",
+        "{\"llm\":{\"timeout\":\"soon\"}}",
+        "{\"llm\":{\"prices\":[]}}",
         "{\"server\":[]}",
     };
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
@@ -114,8 +118,8 @@ START_TEST(addresses_are_read_strictly) {
     ck_assert_uint_eq(port, 65535);
     sh_assert_ok(sh_listen_parse("[::1]:0", host, &port, &err), &err);
     ck_assert_str_eq(host, "::1");
-    static const char *const wrong[] = {"", ":1", "host", "host:", "host:x", "host:65536", "::1:80",
-                                        "host:-1", "host: 1", "[]:1"};
+    static const char *const wrong[] = {"",           ":1",     "host",    "host:",   "host:x",
+                                        "host:65536", "::1:80", "host:-1", "host: 1", "[]:1"};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         sh_assert_fails(sh_listen_parse(wrong[i], host, &port, &err), SH_E_INVAL, &err);
     }

@@ -32,9 +32,12 @@ static void event(uint64_t seq, const char *type, const char *body_text) {
     struct sh_err err = {0};
     json_t *body = NULL;
     sh_assert_ok(sh_json_parse(sh_str(body_text), SH_MIB, &body, &err), &err);
-    struct sh_event_record record = {.workflow = SH_STR("wf-1"), .seq = seq,
-                                     .time_us = (int64_t)seq * 1000000, .type = sh_str(type)};
-    sh_wire_event(&wire, &(struct sh_live_event){.event = &record, .body = body, .durable_seq = seq},
+    struct sh_event_record record = {.workflow = SH_STR("wf-1"),
+                                     .seq = seq,
+                                     .time_us = (int64_t)seq * 1000000,
+                                     .type = sh_str(type)};
+    sh_wire_event(&wire,
+                  &(struct sh_live_event){.event = &record, .body = body, .durable_seq = seq},
                   collect, NULL);
     json_decref(body);
 }
@@ -45,10 +48,11 @@ static void assert_has(const char *text) {
 
 START_TEST(each_event_has_at_most_one_id) {
     static const char *const all[] = {
-        "WorkflowStarted", "PolicyDecided", "ActivityScheduled", "ActivityCompleted", "ActivityFailed",
-        "ActivityRetried", "TimerFired", "Output", "Emitted", "Published", "Observed", "Checkpoint",
-        "Paused", "Resumed", "CancelRequested", "WorkflowCompleted", "WorkflowFailed",
-        "WorkflowCancelled", "SignalReceived",
+        "WorkflowStarted", "PolicyDecided",     "ActivityScheduled", "ActivityCompleted",
+        "ActivityFailed",  "ActivityRetried",   "TimerFired",        "Output",
+        "Emitted",         "Published",         "Observed",          "Checkpoint",
+        "Paused",          "Resumed",           "CancelRequested",   "WorkflowCompleted",
+        "WorkflowFailed",  "WorkflowCancelled", "SignalReceived",
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         begin();
@@ -64,7 +68,8 @@ START_TEST(the_end_is_message_event_done) {
     begin();
     event(1, "WorkflowStarted", "{\"agent\":\"cot\",\"query\":\"why\"}");
     event(9, "WorkflowCompleted",
-          "{\"result\":\"because\",\"usage\":{\"total_tokens\":5,\"input_tokens\":2,\"output_tokens\":3}}");
+          "{\"result\":\"because\",\"usage\":{\"total_tokens\":5,\"input_tokens\":2,\"output_"
+          "tokens\":3}}");
     const char *message = strstr(sse.p, "event: thread.message.completed");
     const char *completed = strstr(sse.p, "id: 9\nevent: WORKFLOW_COMPLETED");
     const char *done = strstr(sse.p, "event: done\ndata: [DONE]\n\n");
@@ -94,10 +99,11 @@ END_TEST
 
 START_TEST(deltas_are_provisional_and_carry_no_id) {
     begin();
-    sh_wire_event(&wire,
-                  &(struct sh_live_event){.delta = SH_STR("wo\nrd"), .ordinal = 1, .attempt = 2,
-                                          .offset = 3, .durable_seq = 7},
-                  collect, NULL);
+    sh_wire_event(
+        &wire,
+        &(struct sh_live_event){
+            .delta = SH_STR("wo\nrd"), .ordinal = 1, .attempt = 2, .offset = 3, .durable_seq = 7},
+        collect, NULL);
     ck_assert_uint_eq(with_id, 0);
     ck_assert_ptr_null(strstr(sse.p, "id:"));
     assert_has("event: thread.message.delta\ndata: {");
@@ -110,7 +116,8 @@ END_TEST
 
 START_TEST(hostile_text_stays_in_its_line) {
     begin();
-    event(1, "Emitted", "{\"type\":\"log\",\"data\":{\"message\":\"a\\n\\nevent: done\\ndata: x\"}}");
+    event(1, "Emitted",
+          "{\"type\":\"log\",\"data\":{\"message\":\"a\\n\\nevent: done\\ndata: x\"}}");
     ck_assert_ptr_null(strstr(sse.p, "\nevent: done"));
     event(2, "Output", "{\"stream\":1,\"offset\":0,\"data\":\"/w==\"}");
     ck_assert(sh_utf8_valid(sh_buf_str(&sse)));
@@ -123,8 +130,14 @@ START_TEST(types_filter_by_either_name) {
         const char *types;
         size_t want; /* of WORKFLOW_STARTED, completed message, WORKFLOW_COMPLETED, done */
     } cases[] = {
-        {NULL, 4}, {"", 4}, {"WORKFLOW_STARTED", 2}, {"WorkflowStarted", 2}, {"LLM_OUTPUT", 2},
-        {"thread.message.completed,WORKFLOW_COMPLETED", 3}, {"nothing", 1}, {",,", 1},
+        {NULL, 4},
+        {"", 4},
+        {"WORKFLOW_STARTED", 2},
+        {"WorkflowStarted", 2},
+        {"LLM_OUTPUT", 2},
+        {"thread.message.completed,WORKFLOW_COMPLETED", 3},
+        {"nothing", 1},
+        {",,", 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         begin();

@@ -34,8 +34,9 @@ static void done(struct parsed *p) {
 
 START_TEST(flags_and_operands_mix) {
     struct parsed p = {0};
-    sh_assert_ok(parse(&p, ARGV("a.wasm", "--name=x=y", "--tool", "llm", "b", "--json", "--tool=kv")),
-                 &p.err);
+    sh_assert_ok(
+        parse(&p, ARGV("a.wasm", "--name=x=y", "--tool", "llm", "b", "--json", "--tool=kv")),
+        &p.err);
     ck_assert(p.json && !p.help);
     ck_assert_str_eq(p.name, "x=y");
     ck_assert_uint_eq(p.tools.n, 2);
@@ -129,8 +130,8 @@ START_TEST(run_flags_become_capabilities) {
     assert_dump(capabilities(&f, NULL),
                 "{\"filesystem\":[{\"dir_perms\":[\"read\"],\"file_perms\":[\"read\"],\"guest\":"
                 "\"/notes\",\"host\":\"/cwd/./notes\"}]}");
-    f = (struct sh_run_flags){.env = single("A=b=c"), .fuel = "1_000", .memory = "1MiB",
-                              .timeout = "2s"};
+    f = (struct sh_run_flags){
+        .env = single("A=b=c"), .fuel = "1_000", .memory = "1MiB", .timeout = "2s"};
     assert_dump(capabilities(&f, NULL),
                 "{\"env\":{\"A\":\"b=c\"},\"limits\":{\"fuel\":1000,\"memory\":\"1MiB\","
                 "\"wall_clock\":\"2s\"}}");
@@ -153,10 +154,14 @@ START_TEST(run_flags_that_are_wrong_are_named) {
         struct sh_run_flags f;
         const char *dir, *env, *flag;
     } wrong[] = {
-        {.dir = "::/x", .flag = "--dir"},      {.dir = "a::", .flag = "--dir"},
-        {.dir = "a::/b::rx", .flag = "--dir"}, {.env = "=v", .flag = "--env"},
-        {.env = "ABSENT", .flag = "--env"},    {.f = {.fuel = "0"}, .flag = "--fuel"},
-        {.f = {.fuel = "-1"}, .flag = "--fuel"}, {.f = {.fuel = "ten"}, .flag = "--fuel"},
+        {.dir = "::/x", .flag = "--dir"},
+        {.dir = "a::", .flag = "--dir"},
+        {.dir = "a::/b::rx", .flag = "--dir"},
+        {.env = "=v", .flag = "--env"},
+        {.env = "ABSENT", .flag = "--env"},
+        {.f = {.fuel = "0"}, .flag = "--fuel"},
+        {.f = {.fuel = "-1"}, .flag = "--fuel"},
+        {.f = {.fuel = "ten"}, .flag = "--fuel"},
         {.f = {.memory = "lots"}, .flag = "--memory"},
         {.f = {.timeout = "soon"}, .flag = "--timeout"},
     };

@@ -84,8 +84,9 @@ END_TEST
 
 START_TEST(every_generation_of_clients_is_understood) {
     struct sh_submit_body b = {0};
-    sh_assert_ok(submit("{\"prompt\":\"p\",\"model\":\"m\",\"max_tokens\":5,\"metadata\":{\"k\":1}}", &b),
-                 &err);
+    sh_assert_ok(
+        submit("{\"prompt\":\"p\",\"model\":\"m\",\"max_tokens\":5,\"metadata\":{\"k\":1}}", &b),
+        &err);
     ck_assert_str_eq(b.query, "p");
     ck_assert_str_eq(json_string_value(json_object_get(b.input, "model")), "m");
     ck_assert_int_eq(json_integer_value(json_object_get(b.metadata, "k")), 1);
@@ -153,9 +154,9 @@ START_TEST(rows_become_tasks_with_every_mandatory_member) {
     ck_assert_str_eq(json_string_value(json_object_get(task, "result")), "r");
     ck_assert_str_eq(json_string_value(json_object_get(task, "created_at")),
                      "1970-01-01T00:00:01.000000Z");
-    ck_assert_int_eq(
-        json_integer_value(json_object_get(json_object_get(item, "total_token_usage"), "total_tokens")),
-        7);
+    ck_assert_int_eq(json_integer_value(json_object_get(json_object_get(item, "total_token_usage"),
+                                                        "total_tokens")),
+                     7);
     json_object_set_new(row, "status", json_string("running"));
     json_t *running = sh_task_json(row);
     ck_assert_ptr_null(json_object_get(running, "result"));
@@ -168,8 +169,8 @@ START_TEST(rows_become_tasks_with_every_mandatory_member) {
 END_TEST
 
 START_TEST(an_output_object_is_the_result_where_nothing_was_printed) {
-    json_t *row = json_pack("{s:s, s:s, s:s, s:{s:i}}", "id", "x", "status", "completed", "result", "",
-                            "output", "a", 1);
+    json_t *row = json_pack("{s:s, s:s, s:s, s:{s:i}}", "id", "x", "status", "completed", "result",
+                            "", "output", "a", 1);
     json_t *task = sh_task_json(row);
     ck_assert_str_eq(json_string_value(json_object_get(task, "result")), "{\"a\":1}");
     json_decref(row);
