@@ -272,7 +272,7 @@ START_TEST(agents_can_be_freed_in_every_state_and_their_slots_come_back) {
     {
         struct sh_agent *third = NULL;
 
-        sh_assert_fails(sh_agent_new(r.sandbox, &r.config, &third, &err), SH_E_LIMIT, &err);
+        sh_assert_fails(sh_agent_new(r.sandbox, &r.config, &third, &err), SH_E_UNAVAILABLE, &err);
     }
     a = sh_agent_free(a);
     rig_done(&r);

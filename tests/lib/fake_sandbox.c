@@ -5,7 +5,8 @@
  * A program is text, one instruction a line, after a first line that begins with "(module":
  *   start OP JSON     print TEXT       wait N..|all|any   result N     emit TYPE JSON
  *   sleep MS          spin SLICES      checkpoint TEXT    output JSON  read      clock
- *   exit N            trap NAME        fuel               differ       loop      canceled?
+ *   exit N            trap NAME        random             differ       loop      input
+ *   hostfail          the host fails the agent, once in this process
  * `wait any` waits for the open handles and prints which came; `wait all` takes each in turn. */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -353,6 +354,9 @@ static int execute(struct sh_agent *a, const char *word, const char *args) {
         return checkpoint(a, args);
     } else if (strcmp(word, "exit") == 0 || strcmp(word, "trap") == 0) {
         return end_word(a, word, args);
+    } else if (strcmp(word, "hostfail") == 0) {
+        static atomic_bool failed;
+        return atomic_exchange(&failed, true) ? 0 : sh_guest_end(g, SH_E_NOSPC, "the disk is full");
     } else if (strcmp(word, "input") == 0) {
         return print(a, a->input);
     }

@@ -285,6 +285,23 @@ START_TEST(at_most_once_is_not_called_again_after_a_crash) {
 }
 END_TEST
 
+START_TEST(a_workflow_that_the_host_failed_is_tried_again) {
+    json_t *row, *events;
+
+    fixture_open(&f, "park");
+    sh_auto(sh_free_p) char *id = fixture_submit(
+        &f, "(module\nprint a\nstart calculator {\"n\":1}\nwait any\nhostfail\nprint b\n", NULL);
+    row = fixture_wait(&f, id);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "status")), "completed");
+    events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, "ActivityCompleted", NULL), 1);
+    ck_assert_uint_eq(fixture_count(events, "Claimed", NULL), 1);
+    json_decref(events);
+    json_decref(row);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(an_unknown_outcome_of_the_store_stops_everything) {
     fixture_open(&f, "unknown");
     sh_auto(sh_free_p) char *id =
@@ -311,6 +328,7 @@ static Suite *suite(void) {
     tcase_add_test(rest, a_timer_keeps_its_due_time_and_a_pause_its_rest);
     tcase_add_test(rest, a_long_sleep_goes_on_after_a_crash_instead_of_beginning_again);
     tcase_add_test(rest, at_most_once_is_not_called_again_after_a_crash);
+    tcase_add_test(rest, a_workflow_that_the_host_failed_is_tried_again);
     tcase_add_test(rest, an_unknown_outcome_of_the_store_stops_everything);
     suite_add_tcase(s, rest);
     return s;

@@ -191,7 +191,8 @@ static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct req
     if (a->tool->capability) {
         struct sh_str tool = sh_str(a->tool->capability);
         if (!sh_capabilities_tool(&wf->spec.caps, tool) ||
-            sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, tool) != SH_ALLOW) {
+            sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, tool) !=
+                SH_ALLOW) {
             return sh_fail(err, SH_E_DENIED,
                            "the tool \"%s\" is not granted to agent \"%s\"; the operator grants it "
                            "with `--tool %s` or in policy.toml",

@@ -100,6 +100,7 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
     sh_list_init(&e->modules.loaded);
     sh_list_init(&e->subscriptions);
     sh_list_init(&e->pending_keys);
+    sh_list_init(&e->parked);
     sh_id_new(&owner, "owner-");
     snprintf(e->owner, sizeof(e->owner), "%.39s", owner.s);
     if (sh_executors_new(e->loop, config->executors, &e->executors, err) < 0) {
@@ -117,6 +118,7 @@ void sh_engine_stop(struct sh_engine *e, void (*cb)(void *arg), void *arg) {
     e->stopping = true;
     e->stopped = cb;
     e->stopped_arg = arg;
+    sh_parked_stop(e);
     while (!sh_list_empty(&e->workflows)) {
         sh_workflow_leave(sh_container_of(e->workflows.next, struct sh_workflow, link));
     }

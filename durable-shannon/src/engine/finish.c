@@ -126,9 +126,17 @@ static bool left_over(struct sh_workflow *wf) {
     return seq != 0;
 }
 
+bool sh_end_is_the_hosts(int code) {
+    return code == SH_E_NOMEM || code == SH_E_NOSPC || code == SH_E_IO || code == SH_E_UNAVAILABLE;
+}
+
 void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) {
     json_t *body;
 
+    if (sh_end_is_the_hosts(end->code) && !wf->verify) {
+        sh_workflow_park(wf, end->code, end->message);
+        return;
+    }
     if (left_over(wf)) {
         return;
     }

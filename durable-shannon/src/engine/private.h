@@ -98,7 +98,7 @@ struct sh_engine {
     size_t n_workflows;
     struct sh_executors *executors;
     struct sh_module_cache modules;
-    struct sh_recovery *recovery;
+    struct sh_list parked;        /* workflows that the host failed, to be tried again */
     struct sh_list subscriptions; /* still reading, of workflows not in memory */
     struct sh_list pending_keys;  /* idempotency keys of submissions under way */
     char owner[40];
@@ -129,6 +129,8 @@ void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end);
 void sh_workflow_fail(struct sh_workflow *wf, int code, const char *message);
 void sh_workflow_row_put(struct sh_workflow *wf, const char *status); /* into the open commit */
 
+bool sh_end_is_the_hosts(int code);
+
 /* effects.c */
 /* Carry out what the agent left. false: the workflow is ending (nondeterminism, a limit). */
 bool sh_workflow_effects(struct sh_workflow *wf);
@@ -153,6 +155,11 @@ typedef void (*sh_loader_done_fn)(struct sh_workflow *wf, const struct sh_err *e
 void sh_loader_start(struct sh_workflow *wf, sh_loader_each_fn each, sh_loader_done_fn done,
                      void *arg);
 
+/* The host failed the agent (memory, disk): that is nothing a guest may learn (SEMANTICS 6), so it
+ * leaves memory and is taken up from its journal again after SH_PARK_NS. */
+void sh_workflow_park(struct sh_workflow *wf, int code, const char *message);
+void sh_parked_stop(struct sh_engine *e);
+
 /* query.c */
 int sh_no_workflow(struct sh_err *err, const char *id); /* -SH_E_NOT_FOUND */
 
@@ -161,6 +168,7 @@ void sh_engine_fatal(struct sh_engine *e, const struct sh_err *err);
 void sh_engine_unpin(struct sh_engine *e);
 
 #define SH_RESULT_TEXT_MAX (1 * SH_MIB)
+#define SH_PARK_NS 2000000000ULL
 #define SH_CANCEL_GRACE_NS 2000000000ULL /* an agent that does not look is stopped after this */
 
 #endif

@@ -11,13 +11,27 @@ struct loader {
     void *arg;
 };
 
-struct sh_recovery {
+struct recovery {
     struct sh_engine *engine;
     json_t *rows; /* still to be taken up */
     size_t next, under_way;
     size_t list; /* which status is being listed */
     sh_store_done_fn cb;
     void *arg;
+};
+
+/* A workflow being taken up, until its module is there. */
+struct taking {
+    struct recovery *recovery;
+    struct sh_workflow *wf; /* pinned */
+};
+
+/* A workflow that the host failed: it is tried again in a while. */
+struct parked {
+    struct sh_list link; /* engine->parked */
+    struct sh_timer timer;
+    struct sh_engine *engine;
+    json_t *row;
 };
 
 static const char *const unfinished[] = {"running", "paused", "queued"};
@@ -131,9 +145,9 @@ void sh_loader_start(struct sh_workflow *wf, sh_loader_each_fn each, sh_loader_d
 
 /* ---- taking workflows up ---- */
 
-static void take_next(struct sh_recovery *r);
+static void take_next(struct recovery *r);
 
-static void one_done(struct sh_recovery *r) {
+static void one_done(struct recovery *r) {
     r->under_way--;
     take_next(r);
 }
@@ -145,9 +159,11 @@ static void give_up(struct sh_workflow *wf, const struct sh_err *err) {
 }
 
 static void module_ready(void *arg, struct sh_module *m, const struct sh_err *err) {
-    struct sh_workflow *wf = arg;
-    struct sh_recovery *r = wf->engine->recovery;
+    struct taking *t = arg;
+    struct sh_workflow *wf = t->wf;
+    struct recovery *r = t->recovery;
 
+    sh_free(t);
     if (err) {
         give_up(wf, err);
     } else if (!wf->engine->stopping) {
@@ -163,7 +179,8 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
 }
 
 static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) {
-    struct sh_recovery *r = arg;
+    struct recovery *r = arg;
+    struct taking *t;
 
     if (err || wf->history.final || wf->engine->stopping) {
         if (err) {
@@ -178,21 +195,25 @@ static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) 
         true; /* what was typed before is in the journal; nobody is there to type more */
     wf->journal.bytes_max = wf->spec.caps.limits.journal_bytes;
     wf->pins++;
+    t = sh_new(struct taking);
+    t->recovery = r;
+    t->wf = wf;
     sh_modules_load(wf->engine, wf->spec.python ? &wf->spec.interpreter : &wf->spec.module,
-                    module_ready, wf);
+                    module_ready, t);
 }
 
-static void recovered(struct sh_recovery *r, const struct sh_err *err) {
+static void recovered(struct recovery *r, const struct sh_err *err) {
     struct sh_engine *e = r->engine;
 
-    e->recovery = NULL;
-    r->cb(r->arg, err);
+    if (r->cb) {
+        r->cb(r->arg, err);
+    }
     json_decref(r->rows);
     sh_free(r);
     sh_engine_unpin(e);
 }
 
-static void take_up(struct sh_recovery *r, json_t *row) {
+static void take_up(struct recovery *r, json_t *row) {
     struct sh_workflow *wf;
     struct sh_id id;
 
@@ -207,7 +228,7 @@ static void take_up(struct sh_recovery *r, json_t *row) {
     sh_loader_start(wf, NULL, loaded, r);
 }
 
-static void take_next(struct sh_recovery *r) {
+static void take_next(struct recovery *r) {
     while (r->under_way < RECOVERIES_AT_ONCE && r->next < json_array_size(r->rows) &&
            !r->engine->stopping) {
         take_up(r, json_array_get(r->rows, r->next++));
@@ -217,10 +238,10 @@ static void take_next(struct sh_recovery *r) {
     }
 }
 
-static void list_next(struct sh_recovery *r, size_t offset);
+static void list_next(struct recovery *r, size_t offset);
 
 static void rows_listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct sh_recovery *r = arg;
+    struct recovery *r = arg;
 
     if (err) {
         recovered(r, err);
@@ -236,7 +257,7 @@ static void rows_listed(void *arg, json_t *records, size_t total, const struct s
     }
 }
 
-static void list_next(struct sh_recovery *r, size_t offset) {
+static void list_next(struct recovery *r, size_t offset) {
     struct sh_store_filter f = {
         .member = {"status"}, .value = {unfinished[r->list]}, .offset = offset, .limit = 1000};
 
@@ -244,13 +265,50 @@ static void list_next(struct sh_recovery *r, size_t offset) {
 }
 
 void sh_engine_recover(struct sh_engine *e, sh_store_done_fn cb, void *arg) {
-    struct sh_recovery *r = sh_new(struct sh_recovery);
+    struct recovery *r = sh_new(struct recovery);
 
     r->engine = e;
     r->rows = json_array();
     r->cb = cb;
     r->arg = arg;
-    e->recovery = r;
     e->pins++;
     list_next(r, 0);
+}
+
+/* ---- parking ---- */
+
+static void parked_free(struct parked *p) {
+    sh_timer_stop(&p->timer);
+    sh_list_unlink(&p->link);
+    json_decref(p->row);
+    sh_free(p);
+}
+
+static void try_again(struct sh_timer *t) {
+    struct parked *p = sh_container_of(t, struct parked, timer);
+    struct recovery *r = sh_new(struct recovery);
+
+    r->engine = p->engine;
+    r->engine->pins++;
+    r->rows = json_pack("[O]", p->row);
+    parked_free(p);
+    take_next(r);
+}
+
+void sh_workflow_park(struct sh_workflow *wf, int code, const char *message) {
+    struct parked *p = sh_new(struct parked);
+
+    sh_log(SH_LOG_WARN, "workflow-parked", "id=%s code=%s again_in_ms=%llu message=%s", wf->id.s,
+           sh_code_info(code)->name, SH_PARK_NS / 1000000, SH_Q(sh_str(message)));
+    p->engine = wf->engine;
+    p->row = json_deep_copy(wf->row);
+    sh_list_push(&wf->engine->parked, &p->link);
+    sh_timer_start(wf->engine->loop, &p->timer, SH_PARK_NS, try_again);
+    sh_workflow_leave(wf);
+}
+
+void sh_parked_stop(struct sh_engine *e) {
+    while (!sh_list_empty(&e->parked)) {
+        parked_free(sh_container_of(e->parked.next, struct parked, link));
+    }
 }

@@ -272,6 +272,8 @@ static void launch_done(struct sh_job *job) {
         if (wf->agent) {
             dispose(wf);
         }
+    } else if (sh_end_is_the_hosts(l->err.code)) {
+        sh_workflow_park(wf, l->err.code, l->err.message);
     } else if (l->err.code) {
         sh_workflow_fail(wf, l->err.code, l->err.message);
     } else if (wf->doom) {

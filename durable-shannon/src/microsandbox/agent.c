@@ -327,7 +327,7 @@ static int slot_take(struct sh_sandbox *s, struct sh_err *err) {
 
     if (before >= s->agents_max || SH_FAULT(sandbox_slot)) {
         atomic_fetch_sub(&s->agents, 1);
-        return sh_fail(err, SH_E_LIMIT,
+        return sh_fail(err, SH_E_UNAVAILABLE,
                        "%u agents are in memory, at most %u fit: wait for one to end", before,
                        s->agents_max);
     }

@@ -24,7 +24,7 @@ struct sh_sandbox_config {
     const char *aot_dir; /* 0700, ours; created when missing. NULL: nothing is kept on disk */
     const char *worker;  /* path of the program that runs as `worker compile-worker` */
     uint64_t slice_fuel; /* 0: SH_SLICE_FUEL */
-    unsigned agents_max; /* pool size; 0: a default. More agents than that: SH_E_LIMIT */
+    unsigned agents_max; /* pool size; 0: a default. More at once: SH_E_UNAVAILABLE */
 };
 int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **ret,
                    struct sh_err *err);
@@ -37,7 +37,8 @@ const char *sh_sandbox_runtime(const struct sh_sandbox *s);
  * Entry: `_start`, else `_initialize` (if there), `alloc` and `run_workflow`, whose result is
  * pointer << 32 | length. File and line appear in backtraces when the environment has
  * WASMTIME_BACKTRACE_DETAILS=1 (slow for hostile modules, hence the operator's choice).
- * gives  one reference     fails  SH_E_MODULE, SH_E_IMPORT (names each), SH_E_COMPILE, SH_E_LIMIT */
+ * gives  one reference     fails  SH_E_MODULE, SH_E_IMPORT (names each), SH_E_COMPILE, SH_E_LIMIT
+ */
 int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **ret,
                    struct sh_err *err);
 struct sh_module *sh_module_ref(struct sh_module *m);
@@ -72,19 +73,20 @@ struct sh_agent_config {
     uint8_t seed[32];
     int64_t start_us; /* workflow clock at start: time of WorkflowStarted or of the checkpoint */
     const struct sh_capabilities *caps; /* effective: mounts and limits; borrowed for the life */
-    const char *workspace; /* empty private directory, made by the caller; NULL: none */
+    const char *workspace;     /* empty private directory, made by the caller; NULL: none */
     struct sh_str stdin_bytes; /* all of standard input, unless stdin_live */
     bool stdin_live;           /* then reading it suspends */
-    bool tty[3];               /* file type of descriptors 0-2: character device, else a pipe/file */
-    bool observe;              /* record what mapped directories show (false for --ephemeral) */
-    bool verify;               /* replay only: an observation that is not on the tape ends it */
+    bool tty[3];  /* file type of descriptors 0-2: character device, else a pipe/file */
+    bool observe; /* record what mapped directories show (false for --ephemeral) */
+    bool verify;  /* replay only: an observation that is not on the tape ends it */
     /* from a checkpoint; all-zero for a first start */
     struct sh_str state;
     uint64_t fuel_used, random_pos, ordinal, call_number;
     uint64_t output_offset[2], emitted, published;
 };
-/* fails  SH_E_LIMIT (pool full), SH_E_MEMORY, SH_E_IO, SH_E_DENIED (a mount that may not be one),
- *        SH_E_MODULE (neither _start nor run_workflow). thread: any; copies what it needs. */
+/* fails  SH_E_UNAVAILABLE (pool full: try later), SH_E_LIMIT, SH_E_MEMORY, SH_E_IO, SH_E_DENIED (a
+ * mount that may not be one), SH_E_MODULE (neither _start nor run_workflow). thread: any; copies
+ * what it needs. */
 int sh_agent_new(struct sh_sandbox *s, const struct sh_agent_config *config, struct sh_agent **ret,
                  struct sh_err *err);
 struct sh_agent *sh_agent_free(struct sh_agent *a); /* at any time it is not being stepped */
@@ -110,15 +112,16 @@ struct sh_agent_wait {
     size_t n_handles;
     uint64_t delay_ns;
     uint64_t call_number;
-    int64_t clock_us;  /* workflow clock now (SLEEP: before the delay) */
-    size_t max_bytes;  /* STDIN */
+    int64_t clock_us;    /* workflow clock now (SLEEP: before the delay) */
+    size_t max_bytes;    /* STDIN */
     struct sh_str state; /* CHECKPOINT */
 };
 const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a);
 /* The delay of SH_WAIT_SLEEP has passed: the clock advances by it. */
 void sh_agent_wake(struct sh_agent *a);
 
-/* What the agent did since its effects were last taken, in order. Views live until the next step. */
+/* What the agent did since its effects were last taken, in order. Views live until the next step.
+ */
 enum sh_effect_kind {
     SH_EFFECT_START,    /* number = ordinal (handle = ordinal + 1); a = op, b = args JSON text.
                            op empty: a line of /dev/shannon, b = the whole line */
