@@ -1,0 +1,138 @@
+/* What may be mapped: only the path that was allowed, and nothing of ours (SEMANTICS 20). */
+#include "../lib/wasi_fixture.h"
+
+static const char *protected_paths[4];
+
+/* The fixture with its mapped directory replaced by `host`. */
+static void map_host(struct fx *f, const char *host) {
+    fx_map(f, 3, 3, false);
+    f->mount[0].host = (char *)(uintptr_t)host;
+    f->config.protected_paths = protected_paths;
+}
+
+static void refused(struct fx *f, const char *host, const char *word) {
+    struct sh_err err = {0};
+    struct sh_wasi *w = NULL;
+
+    f->mount[0].host = (char *)(uintptr_t)host;
+    sh_guest_init(&f->g, &f->config);
+    sh_assert_fails(sh_wasi_new(&f->g, &w, &err), SH_E_DENIED, &err);
+    ck_assert_msg(strstr(err.message, host) != NULL, "\"%s\" lacks the path", err.message);
+    ck_assert_msg(strstr(err.message, word) != NULL, "\"%s\" lacks \"%s\"", err.message, word);
+    sh_guest_done(&f->g);
+}
+
+static void allowed(struct fx *f, const char *host) {
+    f->mount[0].host = (char *)(uintptr_t)host;
+    fx_start(f);
+    fx_stop(f);
+}
+
+static const char *at(const struct fx *f, const char *name) {
+    static char paths[8][160];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+
+    (void)snprintf(path, sizeof(paths[0]), "%s/%s", f->dir, name);
+    return path;
+}
+
+START_TEST(symbolic_link_is_not_followed_to_a_mapped_directory) {
+    struct fx f;
+
+    fx_dirs(&f);
+    map_host(&f, f.mapped);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/sub"), 0700), 0);
+    ck_assert_int_eq(symlink("/etc", at(&f, "mapped/last")), 0);
+    ck_assert_int_eq(symlink("mapped", at(&f, "first")), 0);
+    refused(&f, at(&f, "mapped/last"), "symbolic link");
+    refused(&f, at(&f, "first/sub"), "real path");
+    refused(&f, "/proc/self/cwd", "symbolic link");
+    f.config.observe = true; /* no reason to put it off either */
+    refused(&f, at(&f, "mapped/last"), "symbolic link");
+    allowed(&f, at(&f, "mapped/sub"));
+    f.mount[0].host = f.mapped;
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(verifying_does_not_need_the_directory) {
+    struct fx f;
+
+    fx_dirs(&f);
+    map_host(&f, f.mapped);
+    ck_assert_int_eq(symlink("/etc", at(&f, "mapped/last")), 0);
+    f.config.observe = f.config.verify = true;
+    allowed(&f, at(&f, "mapped/last"));
+    allowed(&f, at(&f, "absent"));
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(what_is_or_holds_or_lies_in_a_protected_directory_is_refused) {
+    struct fx f;
+
+    fx_dirs(&f);
+    map_host(&f, f.mapped);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/data"), 0700), 0);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/data/db"), 0700), 0);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/data2"), 0700), 0);
+    protected_paths[0] = "/nonexistent/shannon";
+    protected_paths[1] = at(&f, "mapped/data");
+    refused(&f, at(&f, "mapped/data"), " is ");
+    refused(&f, at(&f, "mapped/data/db"), "lies in");
+    refused(&f, f.mapped, "contains");
+    refused(&f, "/", "contains");
+    allowed(&f, at(&f, "mapped/data2"));
+    protected_paths[0] = protected_paths[1] = NULL;
+    allowed(&f, f.mapped);
+    f.mount[0].host = f.mapped;
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(protected_file_is_kept_from_directories_that_contain_it) {
+    struct fx f;
+
+    fx_dirs(&f);
+    map_host(&f, f.mapped);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/conf"), 0700), 0);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/conf/below"), 0700), 0);
+    fx_host_file(&f, "mapped/conf/shannon.toml", "x");
+    protected_paths[0] = at(&f, "mapped/conf/shannon.toml");
+    refused(&f, at(&f, "mapped/conf"), "contains");
+    refused(&f, f.mapped, "contains");
+    allowed(&f, at(&f, "mapped/conf/below"));
+    protected_paths[0] = NULL;
+    f.mount[0].host = f.mapped;
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(kernel_interfaces_are_refused_by_name) {
+    struct fx f;
+
+    fx_dirs(&f);
+    map_host(&f, f.mapped);
+    refused(&f, "/proc", "procfs");
+    refused(&f, "/proc/sys", "procfs");
+    refused(&f, "/sys", "sysfs");
+    f.mount[0].host = f.mapped;
+    fx_done(&f);
+}
+END_TEST
+
+static Suite *suite(void) {
+    const TTest *const tests[] = {
+        symbolic_link_is_not_followed_to_a_mapped_directory,
+        verifying_does_not_need_the_directory,
+        what_is_or_holds_or_lies_in_a_protected_directory_is_refused,
+        protected_file_is_kept_from_directories_that_contain_it,
+        kernel_interfaces_are_refused_by_name,
+        NULL,
+    };
+
+    return sh_suite("wasi_guard", tests);
+}
+
+SH_TEST_MAIN(suite)
