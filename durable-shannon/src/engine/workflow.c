@@ -209,12 +209,33 @@ static void strings_free(char **list) {
     sh_free(list);
 }
 
+/* At its first start a workflow's mapped directories must be there; a replay may not need them. */
+static int check_mounts(const struct sh_workflow *wf, struct sh_err *err) {
+    for (size_t i = 0; i < wf->spec.caps.n_mounts && !wf->history.bodies; i++) {
+        const char *host = wf->spec.caps.mounts[i].host;
+        struct stat st;
+        if (stat(host, &st) < 0) {
+            return sh_fail(err, SH_E_NOT_FOUND,
+                           "there is no directory %s to map to %s: create it or name another", host,
+                           wf->spec.caps.mounts[i].guest);
+        }
+        if (!S_ISDIR(st.st_mode)) {
+            return sh_fail(err, SH_E_INVAL, "%s, to be mapped to %s, is not a directory", host,
+                           wf->spec.caps.mounts[i].guest);
+        }
+    }
+    return 0;
+}
+
 static void launch_work(struct sh_job *job) {
     struct launch *l = sh_container_of(job, struct launch, job);
     struct sh_engine *e = l->wf->engine;
 
     l->old = sh_agent_free(l->old);
     remove_tree(l->workspace);
+    if (check_mounts(l->wf, &l->err) < 0) {
+        return;
+    }
     if (mkdir(l->workspace, 0700) < 0) {
         sh_fail_errno(&l->err, SH_E_IO, errno, "cannot make the workspace %s", l->workspace);
         return;
