@@ -48,10 +48,16 @@ static struct control *control_new(struct sh_engine *e, const char *what, sh_eng
 
 static void write_event(struct control *c, struct sh_workflow *wf, const char *type,
                         const char *status, const char *by, const char *reason) {
-    sh_journal_add(wf, type,
-                   json_pack("{s:o, s:o, s:I}", "by", sh_json_string(sh_str(by ? by : "")),
-                             "reason", sh_json_string(sh_str(reason ? reason : "")), "at",
-                             (json_int_t)sh_wall_us()));
+    json_t *body =
+        json_pack("{s:o, s:o, s:I}", "by", sh_json_string(sh_str(by ? by : "")), "reason",
+                  sh_json_string(sh_str(reason ? reason : "")), "at", (json_int_t)sh_wall_us());
+
+    if (strcmp(type, "Resumed") == 0) {
+        json_object_del(wf->row, "pause");
+    } else {
+        json_object_set(wf->row, strcmp(type, "Paused") == 0 ? "pause" : "cancel", body);
+    }
+    sh_journal_add(wf, type, body);
     sh_workflow_row_put(wf, status);
     sh_journal_commit(wf, written, c);
 }

@@ -16,6 +16,7 @@ struct recovery {
     json_t *rows; /* still to be taken up */
     size_t next, under_way;
     size_t list; /* which status is being listed */
+    struct sh_msg start;
     sh_store_done_fn cb;
     void *arg;
 };
@@ -264,6 +265,10 @@ static void list_next(struct recovery *r, size_t offset) {
     sh_store_list(r->engine->store, SH_TABLE_WORKFLOW, &f, rows_listed, r);
 }
 
+static void nothing_to_take(struct sh_msg *msg) {
+    take_next(sh_container_of(msg, struct recovery, start));
+}
+
 void sh_engine_recover(struct sh_engine *e, sh_store_done_fn cb, void *arg) {
     struct recovery *r = sh_new(struct recovery);
 
@@ -272,7 +277,12 @@ void sh_engine_recover(struct sh_engine *e, sh_store_done_fn cb, void *arg) {
     r->cb = cb;
     r->arg = arg;
     e->pins++;
-    list_next(r, 0);
+    if (e->config.passive) { /* nothing is taken up; the answer still comes in a later turn */
+        r->start.run = nothing_to_take;
+        sh_loop_post(e->loop, &r->start);
+    } else {
+        list_next(r, 0);
+    }
 }
 
 /* ---- parking ---- */

@@ -659,17 +659,13 @@ static void apply_checkpoint(struct sh_workflow *wf, const struct sh_event *ev) 
 }
 
 static void apply_control(struct sh_workflow *wf, const struct sh_event *ev) {
-    const char *member = strcmp(ev->type, "CancelRequested") == 0 ? "cancel" : "pause";
-
     if (strcmp(ev->type, "Resumed") == 0) {
         wf->paused = false;
-        json_object_del(wf->row, "pause");
         sh_activities_dispatch(wf);
         sh_workflow_poke(wf);
         return;
     }
-    json_object_set(wf->row, member, ev->body);
-    if (member[0] == 'p') {
+    if (strcmp(ev->type, "Paused") == 0) {
         wf->paused = true;
         if (wf->phase == SH_PHASE_RUNNABLE) {
             sh_agent_interrupt(wf->agent);

@@ -85,6 +85,7 @@ static int config_copy(struct sh_agent *a, const struct sh_agent_config *c, stru
     }
     at = a->bytes;
     a->config = *c;
+    a->config.protected_paths = (const char *const *)a->sandbox->protected_paths;
     a->config.input = bytes_move(&at, c->input);
     a->config.stdin_bytes = bytes_move(&at, c->stdin_bytes);
     a->config.state = bytes_move(&at, c->state);

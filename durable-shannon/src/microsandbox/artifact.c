@@ -15,18 +15,24 @@
 
 #include "microsandbox/runtime.h"
 
-#define NAME_BYTES (SH_HASH_HEX_BYTES + 16)
+#define NAME_BYTES SH_ARTIFACT_NAME_BYTES
 #define BOOT_BYTES 36
 
 struct names {
     char artifact[NAME_BYTES], record[NAME_BYTES], temporary[NAME_BYTES];
 };
 
+void sh_artifact_temporary(char out[SH_ARTIFACT_NAME_BYTES]) {
+    uint64_t random;
+
+    sh_random_bytes(&random, sizeof(random));
+    (void)snprintf(out, SH_ARTIFACT_NAME_BYTES, ".tmp-%016llx", (unsigned long long)random);
+}
+
 static void names_make(const struct sh_hash *module, struct names *n) {
     struct sh_hasher h;
     struct sh_hash key;
     char hex[SH_HASH_HEX_BYTES];
-    uint64_t random;
 
     sh_hasher_init(&h);
     sh_hasher_add(&h, module->b, sizeof(module->b));
@@ -35,8 +41,7 @@ static void names_make(const struct sh_hash *module, struct names *n) {
     sh_hash_hex(&key, hex);
     (void)snprintf(n->artifact, sizeof(n->artifact), "%s.cwasm", hex);
     (void)snprintf(n->record, sizeof(n->record), "%s.sha256", hex);
-    sh_random_bytes(&random, sizeof(random));
-    (void)snprintf(n->temporary, sizeof(n->temporary), ".tmp-%016llx", (unsigned long long)random);
+    sh_artifact_temporary(n->temporary);
 }
 
 static bool boot_id(char out[BOOT_BYTES + 1]) {
@@ -71,8 +76,7 @@ static int hash_fd(int fd, struct sh_hash *ret) {
     }
 }
 
-/* A file of ours: regular, one link, nobody may write it. -1 when it is not, or not there. */
-static int open_ours(int dir, const char *name) {
+int sh_artifact_open(int dir, const char *name) {
     int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     struct stat st;
 
@@ -84,8 +88,7 @@ static int open_ours(int dir, const char *name) {
     return fd;
 }
 
-/* Make `fd`, written under the temporary name, the file `name`, for good. */
-static int publish(int dir, int fd, const char *temporary, const char *name) {
+int sh_artifact_publish(int dir, int fd, const char *temporary, const char *name) {
     if (SH_FAULT(artifact_publish)) {
         errno = ENOSPC;
         return -1;
@@ -105,7 +108,7 @@ static int record_write(int dir, const struct names *n, const struct sh_hash *ha
     sh_hash_hex(hash, hex);
     length = snprintf(text, sizeof(text), "%s\n%s\n", hex, boot);
     if (fd >= 0) {
-        r = write(fd, text, (size_t)length) == length ? publish(dir, fd, n->temporary, n->record)
+        r = write(fd, text, (size_t)length) == length ? sh_artifact_publish(dir, fd, n->temporary, n->record)
                                                       : -1;
         if (r != 0) {
             (void)unlinkat(dir, n->temporary, 0);
@@ -117,7 +120,7 @@ static int record_write(int dir, const struct names *n, const struct sh_hash *ha
 
 /* Is the artifact the one that was recorded? Read in full once after each boot. */
 static bool record_check(int dir, const struct names *n, int artifact) {
-    sh_auto(sh_close_p) int fd = open_ours(dir, n->record);
+    sh_auto(sh_close_p) int fd = sh_artifact_open(dir, n->record);
     char text[SH_HASH_HEX_BYTES + BOOT_BYTES + 2] = {0}, boot[BOOT_BYTES + 1];
     struct sh_hash recorded, actual;
     ssize_t length = fd >= 0 ? read(fd, text, sizeof(text) - 1) : -1;
@@ -179,7 +182,7 @@ static int compile_to_disk(struct sh_sandbox *s, struct sh_str wasm, const struc
     (void)snprintf(record.temporary, sizeof(record.temporary), "%.40s-r", n->temporary);
     r = sh_compile(s, wasm, fd, err);
     if (r == 0 && (hash_fd(fd, &hash) != 0 || record_write(s->aot_fd, &record, &hash) != 0 ||
-                   publish(s->aot_fd, fd, n->temporary, n->artifact) != 0)) {
+                   sh_artifact_publish(s->aot_fd, fd, n->temporary, n->artifact) != 0)) {
         r = sh_fail_errno(err, SH_E_IO, errno, "cannot keep the compiled module in %s", s->aot_dir);
     }
     if (r < 0) {
@@ -191,12 +194,19 @@ static int compile_to_disk(struct sh_sandbox *s, struct sh_str wasm, const struc
 
 /* From disk, when it is there and as it should be. */
 static int load_from_disk(struct sh_sandbox *s, const struct names *n, wasmtime_module_t **ret) {
-    sh_auto(sh_close_p) int fd = open_ours(s->aot_fd, n->artifact);
+    sh_auto(sh_close_p) int fd = sh_artifact_open(s->aot_fd, n->artifact);
 
     if (fd < 0 || !record_check(s->aot_fd, n, fd)) {
         return -SH_E_NOT_FOUND;
     }
     return deserialize(s, fd, ret, NULL); /* fails when a build with other settings made it */
+}
+
+int sh_artifact_find(struct sh_sandbox *s, const struct sh_hash *module, wasmtime_module_t **ret) {
+    struct names n;
+
+    names_make(module, &n);
+    return s->aot_fd < 0 ? -SH_E_NOT_FOUND : load_from_disk(s, &n, ret);
 }
 
 int sh_artifact_load(struct sh_sandbox *s, const struct sh_hash *module, struct sh_str wasm,

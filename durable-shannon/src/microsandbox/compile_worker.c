@@ -1,54 +1,10 @@
 /* The compiler's side of compile.c: trusted code working on hostile bytes, so it gives up what it
  * does not need before it reads the first of them. */
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
 #include <stdio.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "microsandbox/runtime.h"
-
-#define DENY(nr)                                                                                   \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (nr), 0, 1),                                               \
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
-
-/* No network, no other program, no other process: a compiler needs none. */
-static int confine(void) {
-    static struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        DENY(SYS_socket),
-        DENY(SYS_socketpair),
-        DENY(SYS_execve),
-        DENY(SYS_execveat),
-        DENY(SYS_ptrace),
-        DENY(SYS_process_vm_readv),
-        DENY(SYS_process_vm_writev),
-        DENY(SYS_pidfd_getfd),
-        DENY(SYS_bpf),
-        DENY(SYS_io_uring_setup),
-        DENY(SYS_mount),
-        DENY(SYS_unshare),
-        DENY(SYS_unlink),
-        DENY(SYS_unlinkat),
-        DENY(SYS_rename),
-        DENY(SYS_renameat),
-        DENY(SYS_renameat2),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-    };
-    static struct sock_fprog program = {sizeof(code) / sizeof(code[0]), code};
-
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-                   prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0
-               ? 0
-               : -1;
-}
 
 static int read_all(int fd, struct sh_buf *b) {
     for (;;) {
@@ -119,7 +75,7 @@ int sh_compile_worker_main(int argc, char **argv) {
     (void)argc;
     (void)argv;
     sh_buf_init(&wasm, SH_MODULE_BYTES_MAX + 2 * SH_MIB);
-    if (confine() != 0 || read_all(0, &wasm) != 0) {
+    if (sh_compile_confine() != 0 || read_all(0, &wasm) != 0) {
         r = sh_fail_errno(&err, SH_E_COMPILE, errno, "the compiler cannot confine itself or read");
     } else {
         r = compile(sh_buf_str(&wasm), &err);

@@ -25,6 +25,9 @@ struct sh_sandbox_config {
     const char *worker;  /* path of the program that runs as `worker compile-worker` */
     uint64_t slice_fuel; /* 0: SH_SLICE_FUEL */
     unsigned agents_max; /* pool size; 0: a default. More at once: SH_E_UNAVAILABLE */
+    /* No directory that is, contains or lies in one of these is ever mapped (SEMANTICS 20).
+     * Absolute, NULL-terminated, copied; or NULL. Missing ones are no error. */
+    const char *const *protected_paths;
 };
 int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **ret,
                    struct sh_err *err);
@@ -41,6 +44,10 @@ const char *sh_sandbox_runtime(const struct sh_sandbox *s);
  */
 int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **ret,
                    struct sh_err *err);
+/* The same for a file. One that has not changed since it was last loaded is not even read: its hash
+ * and facts are kept beside the artifact. fails  SH_E_NOT_FOUND, SH_E_IO, SH_E_INVAL, as above */
+int sh_module_load_file(struct sh_sandbox *s, const char *path, struct sh_module **ret,
+                        struct sh_err *err);
 struct sh_module *sh_module_ref(struct sh_module *m);
 struct sh_module *sh_module_unref(struct sh_module *m);
 const struct sh_hash *sh_module_hash(const struct sh_module *m);
@@ -78,7 +85,8 @@ struct sh_agent_config {
     bool stdin_live;           /* then reading it suspends */
     bool tty[3];  /* file type of descriptors 0-2: character device, else a pipe/file */
     bool observe; /* record what mapped directories show (false for --ephemeral) */
-    bool verify;  /* replay only: an observation that is not on the tape ends it */
+    const char *const *protected_paths; /* the sandbox's: set by sh_agent_new */
+    bool verify; /* replay only: an observation that is not on the tape ends it */
     /* from a checkpoint; all-zero for a first start */
     struct sh_str state;
     uint64_t fuel_used, random_pos, ordinal, call_number;

@@ -1,6 +1,10 @@
 /* Modules: found by hash among those in memory, else loaded. Counted under the sandbox's lock, so
  * that a module on its way out is never handed to someone new. */
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "microsandbox/runtime.h"
 
@@ -53,27 +57,39 @@ static struct sh_module *module_share(struct sh_sandbox *s, struct sh_module *m)
     return m;
 }
 
-static int module_make(struct sh_sandbox *s, const struct sh_hash *hash, struct sh_str wasm,
-                       struct sh_module **ret, struct sh_err *err) {
+static struct sh_module *module_new(struct sh_sandbox *s, const struct sh_hash *hash) {
     struct sh_module *m = sh_new(struct sh_module);
-    wasmtime_error_t *error;
-    int r;
 
     m->sandbox = s;
     m->refs = 1;
     m->hash = *hash;
+    return m;
+}
+
+/* The last step: linked and found by others, or gone. */
+static int module_link(struct sh_module *m, struct sh_module **ret, struct sh_err *err) {
+    wasmtime_error_t *error =
+        wasmtime_linker_instantiate_pre(m->sandbox->linker, m->wasmtime, &m->pre);
+
+    if (error) {
+        (void)module_delete(m);
+        return sh_runtime_error(err, SH_E_IMPORT, "the module cannot be linked", error);
+    }
+    *ret = module_share(m->sandbox, m);
+    return 0;
+}
+
+static int module_make(struct sh_sandbox *s, const struct sh_hash *hash, struct sh_str wasm,
+                       struct sh_module **ret, struct sh_err *err) {
+    struct sh_module *m = module_new(s, hash);
+    int r;
+
     if ((r = sh_guest_scan(wasm, sh_hostcalls_resolve, &m->scan, err)) < 0 ||
         (r = sh_artifact_load(s, hash, wasm, &m->wasmtime, err)) < 0) {
         (void)module_delete(m);
         return r;
     }
-    error = wasmtime_linker_instantiate_pre(s->linker, m->wasmtime, &m->pre);
-    if (error) {
-        (void)module_delete(m);
-        return sh_runtime_error(err, SH_E_IMPORT, "the module cannot be linked", error);
-    }
-    *ret = module_share(s, m);
-    return 0;
+    return module_link(m, ret, err);
 }
 
 int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **ret,
@@ -88,6 +104,90 @@ int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **
         return 0;
     }
     return module_make(s, &hash, wasm, ret, err);
+}
+
+/* Without its bytes, when they are known and their artifact is there. */
+static struct sh_module *load_indexed(struct sh_sandbox *s, int fd, const struct stat *st) {
+    struct sh_hash hash;
+    struct sh_scan scan;
+    struct sh_module *m;
+
+    if (!sh_index_find(s, fd, st, &hash, &scan)) {
+        return NULL;
+    }
+    m = find(s, &hash);
+    if (m) {
+        return m;
+    }
+    m = module_new(s, &hash);
+    m->scan = scan;
+    if (sh_artifact_find(s, &hash, &m->wasmtime) != 0) {
+        return module_delete(m);
+    }
+    return module_link(m, &m, NULL) == 0 ? m : NULL;
+}
+
+static int read_whole(int fd, size_t size, char *to) {
+    for (size_t at = 0; at < size;) {
+        ssize_t n = pread(fd, to + at, size - at, (off_t)at);
+
+        if (n == 0 || (n < 0 && errno != EINTR)) {
+            return -1;
+        }
+        at += n > 0 ? (size_t)n : 0;
+    }
+    return 0;
+}
+
+static bool same_file(const struct stat *a, const struct stat *b) {
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static int load_read(struct sh_sandbox *s, int fd, const struct stat *before, const char *path,
+                     struct sh_module **ret, struct sh_err *err) {
+    size_t size = (size_t)before->st_size;
+    sh_auto(sh_free_p) char *bytes = sh_try_alloc(size ? size : 1, SH_MODULE_BYTES_MAX);
+    struct stat after;
+    int r;
+
+    if (!bytes) {
+        return sh_fail(err, SH_E_NOMEM, "no memory for the %zu bytes of %s", size, path);
+    }
+    if (read_whole(fd, size, bytes) != 0) {
+        return sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path);
+    }
+    r = sh_module_load(s, sh_strn(bytes, size), ret, err);
+    if (r == 0 && fstat(fd, &after) == 0 && same_file(before, &after)) {
+        sh_index_note(s, fd, before, &(*ret)->hash, &(*ret)->scan);
+    }
+    return r;
+}
+
+int sh_module_load_file(struct sh_sandbox *s, const char *path, struct sh_module **ret,
+                        struct sh_err *err) {
+    sh_auto(sh_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct sh_module *m;
+    struct stat st;
+
+    if (fd < 0) {
+        return sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
+                             "cannot open %s", path);
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        return sh_fail(err, SH_E_INVAL, "%s is not a regular file", path);
+    }
+    if ((uint64_t)st.st_size > SH_MODULE_BYTES_MAX) {
+        return sh_fail(err, SH_E_LIMIT, "%s has %lld bytes, at most %llu are accepted", path,
+                       (long long)st.st_size, (unsigned long long)SH_MODULE_BYTES_MAX);
+    }
+    m = load_indexed(s, fd, &st);
+    if (m) {
+        *ret = m;
+        return 0;
+    }
+    return load_read(s, fd, &st, path, ret, err);
 }
 
 struct sh_module *sh_module_ref(struct sh_module *m) {

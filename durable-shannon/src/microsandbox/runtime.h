@@ -28,7 +28,8 @@ struct sh_sandbox {
     wasmtime_linker_t *linker;
     struct sh_host_function *functions; /* callbacks point into it */
     char *aot_dir, *worker;
-    int aot_fd; /* -1: none */
+    char **protected_paths; /* NULL-terminated, or NULL */
+    int aot_fd;             /* -1: none */
     uint64_t slice_fuel;
     unsigned agents_max;
     atomic_uint agents;
@@ -70,8 +71,30 @@ bool sh_hostcalls_resolve(struct sh_str module, struct sh_str name, struct sh_si
  * fails  SH_E_MODULE, SH_E_COMPILE, SH_E_IO, SH_E_NOSPC */
 int sh_artifact_load(struct sh_sandbox *s, const struct sh_hash *module, struct sh_str wasm,
                      wasmtime_module_t **ret, struct sh_err *err);
+/* From disk alone; -SH_E_NOT_FOUND and others: not there, or not as it should be. */
+int sh_artifact_find(struct sh_sandbox *s, const struct sh_hash *module, wasmtime_module_t **ret);
+/* The rules of files in the folder of artifacts. Open one: regular, ours, one link, mode 0400; -1
+ * when it is not, or not there. Make `fd`, written under a temporary name, the file `name`, for good;
+ * -1 with errno. */
+#define SH_ARTIFACT_NAME_BYTES (SH_HASH_HEX_BYTES + 16)
+int sh_artifact_open(int dir, const char *name);
+void sh_artifact_temporary(char out[SH_ARTIFACT_NAME_BYTES]);
+int sh_artifact_publish(int dir, int fd, const char *temporary, const char *name);
+
+/* module_index.c: the hash and the scan of an open file whose `st` is as it was noted. */
+struct stat;
+bool sh_index_find(struct sh_sandbox *s, int file, const struct stat *st, struct sh_hash *ret_hash,
+                   struct sh_scan *ret_scan);
+/* Note them; `st` is from before the file was read, and it did not change since. */
+void sh_index_note(struct sh_sandbox *s, int file, const struct stat *st,
+                   const struct sh_hash *hash, const struct sh_scan *scan);
+
 /* compile.c: run the worker on `wasm`; the artifact is written to fd. */
 int sh_compile(struct sh_sandbox *s, struct sh_str wasm, int fd, struct sh_err *err);
+
+/* confine.c: from here on this process can use memory, its own threads and the descriptors it has;
+ * nothing else. Not to be undone. -1: errno says why. */
+int sh_compile_confine(void);
 
 /* trap.c: fill `end` from what a call came back with; consumes both (either may be NULL). The
  * backtrace is appended to `text`, which must outlive `end`. */

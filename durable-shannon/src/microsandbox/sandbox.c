@@ -28,6 +28,20 @@ static int aot_open(struct sh_sandbox *s, const char *path, struct sh_err *err) 
     return 0;
 }
 
+static char **paths_copy(const char *const *paths) {
+    size_t n = 0;
+    char **copy;
+
+    while (paths && paths[n]) {
+        n++;
+    }
+    copy = n ? sh_new_array(char *, n + 1) : NULL;
+    for (size_t i = 0; i < n; i++) {
+        copy[i] = sh_strdup(paths[i]);
+    }
+    return copy;
+}
+
 int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **ret,
                    struct sh_err *err) {
     struct sh_sandbox *s = sh_new(struct sh_sandbox);
@@ -37,6 +51,7 @@ int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **r
     s->slice_fuel = config->slice_fuel ? config->slice_fuel : SH_SLICE_FUEL;
     s->agents_max = config->agents_max ? config->agents_max : SH_AGENTS_DEFAULT;
     s->worker = config->worker ? sh_strdup(config->worker) : NULL;
+    s->protected_paths = paths_copy(config->protected_paths);
     (void)pthread_mutex_init(&s->lock, NULL);
     (void)pthread_mutex_init(&s->compile_lock, NULL);
     sh_list_init(&s->modules);
@@ -77,6 +92,10 @@ struct sh_sandbox *sh_sandbox_free(struct sh_sandbox *s) {
     if (s->aot_fd >= 0) {
         (void)close(s->aot_fd);
     }
+    for (size_t i = 0; s->protected_paths && s->protected_paths[i]; i++) {
+        sh_free(s->protected_paths[i]);
+    }
+    sh_free(s->protected_paths);
     sh_free(s->functions);
     sh_free(s->aot_dir);
     sh_free(s->worker);

@@ -107,6 +107,13 @@ void sh_vfs_name_done(struct sh_vfs_name *n);
 int sh_vfs_probe(struct sh_err *err);
 /* SEMANTICS 20: SH_E_DENIED for a directory of a pseudo file system. */
 int sh_vfs_grantable(int fd, const char *host, struct sh_err *err);
+/* --- vfs_guard.c --- */
+/* A directory to be mapped, without following a symbolic link anywhere: descriptor or -errno, ELOOP
+ * where there is one. */
+int sh_vfs_open_host(const char *host);
+/* SEMANTICS 20: SH_E_DENIED when the directory is, contains or lies in one of `paths` (absolute,
+ * NULL-terminated, or NULL). A file may stand there too: then it is about what contains it. */
+int sh_vfs_unprotected(int fd, const char *host, const char *const *paths, struct sh_err *err);
 /* Count what lies in a workspace that is not empty. fails SH_E_IO, SH_E_LIMIT */
 int sh_vfs_scan(struct sh_vfs_grant *g, struct sh_err *err);
 

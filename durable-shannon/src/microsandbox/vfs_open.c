@@ -58,7 +58,7 @@ static int open_found(struct sh_vfs_grant *g, int path_fd, const struct sh_vfs_h
         return EPERM;
     }
     if (S_ISDIR(ret->st.st_mode)) {
-        if (how->write || how->trunc) {
+        if (how->write || how->trunc || how->create) {
             return EISDIR;
         }
         ret->fd = fd;
@@ -135,7 +135,9 @@ static int follow_dangling(const struct sh_vfs_name *n, char *path) {
 
 int sh_vfs_open(struct sh_vfs_grant *g, int dir, const char *path, const struct sh_vfs_how *how,
                 uint64_t now_ns, struct sh_vfs_opened *ret) {
-    int flags = O_PATH | (how->follow ? 0 : O_NOFOLLOW) | (how->directory ? O_DIRECTORY : 0);
+    bool fresh = how->create && how->excl; /* then the name itself must be free: a link is one */
+    int flags =
+        O_PATH | (how->follow && !fresh ? 0 : O_NOFOLLOW) | (how->directory ? O_DIRECTORY : 0);
     char at[SH_PATH_MAX + 1];
     size_t len = strlen(path);
 

@@ -13,14 +13,29 @@
 
 enum { DEVICE_FIRST = 3 }; /* 1: standard streams, 2: /dev */
 
-static int open_root(struct sh_vfs_grant *grant, struct sh_err *err) {
+/* The private directory is ours to name; a mapped one is opened under the very path that the policy
+ * allowed. */
+static int open_root(struct sh_wasi *w, struct sh_vfs_grant *grant, struct sh_err *err) {
     struct stat st;
     int rc;
 
-    grant->root = open(grant->host, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (grant->observe && w->g->config->verify) {
+        grant->error = ENOENT; /* all that it may see is on the tape */
+        return 0;
+    }
+    rc = grant->space ? open(grant->host, O_PATH | O_DIRECTORY | O_CLOEXEC)
+                      : sh_vfs_open_host(grant->host);
+    grant->root = rc < 0 ? -1 : rc;
     if (grant->root < 0) {
-        grant->error = errno;
-        if (grant->observe && errno != EMFILE && errno != ENFILE && errno != ENOMEM) {
+        grant->error = grant->space ? errno : -rc;
+        if (grant->error == ELOOP) {
+            return sh_fail(err, SH_E_DENIED,
+                           "%s cannot be mapped: a symbolic link is on the way to it; name the "
+                           "directory by its real path (`realpath` shows it)",
+                           grant->host);
+        }
+        if (grant->observe && grant->error != EMFILE && grant->error != ENFILE &&
+            grant->error != ENOMEM) {
             return 0;
         }
         return sh_fail_errno(err, SH_E_IO, grant->error, "cannot open the directory %s",
@@ -31,7 +46,9 @@ static int open_root(struct sh_vfs_grant *grant, struct sh_err *err) {
     }
     grant->dev = st.st_dev;
     rc = sh_vfs_grantable(grant->root, grant->host, err);
-    return rc;
+    return rc || grant->space
+               ? rc
+               : sh_vfs_unprotected(grant->root, grant->host, w->g->config->protected_paths, err);
 }
 
 static int preopen(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *name,
@@ -83,7 +100,7 @@ static int add_mount(struct sh_wasi *w, const struct sh_mount *mount, struct sh_
         .guest = mount->guest,
     };
     w->n_grants++;
-    return open_root(grant, err);
+    return open_root(w, grant, err);
 }
 
 static int add_workspace(struct sh_wasi *w, const char *host, struct sh_err *err) {
@@ -101,7 +118,7 @@ static int add_workspace(struct sh_wasi *w, const char *host, struct sh_err *err
     };
     w->n_grants++;
     w->workspace = grant;
-    rc = open_root(grant, err);
+    rc = open_root(w, grant, err);
     return rc ? rc : sh_vfs_scan(grant, err);
 }
 

@@ -127,9 +127,6 @@ static int check(const struct sh_wasi *w, const struct opening *o, uint32_t look
 static int refuse(const struct opening *o) {
     const struct sh_vfs_grant *g = o->at.dir->grant;
 
-    if (o->how.directory && o->how.write) {
-        return E_ISDIR;
-    }
     if ((o->how.write || o->how.trunc || o->how.create) && !(g->file_perms & SH_PERM_WRITE)) {
         return E_PERM;
     }

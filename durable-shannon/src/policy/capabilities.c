@@ -211,3 +211,14 @@ json_t *sh_capabilities_json(const struct sh_capabilities *c) {
     json_decref(limits);
     return doc;
 }
+
+void sh_capabilities_rename_hosts(struct sh_capabilities *c, sh_host_path_fn fn) {
+    for (size_t i = 0; i < c->n_mounts; i++) {
+        char *name = fn(c->mounts[i].host);
+
+        if (name) {
+            sh_free(c->mounts[i].host);
+            c->mounts[i].host = name;
+        }
+    }
+}

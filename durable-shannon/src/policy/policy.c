@@ -25,6 +25,14 @@ struct sh_policy *sh_policy_free(struct sh_policy *p) {
     return sh_free(p);
 }
 
+void sh_policy_rename_hosts(struct sh_policy *p, sh_host_path_fn fn) {
+    for (size_t i = 0; i < p->n_rules; i++) {
+        sh_capabilities_rename_hosts(&p->rules[i].allow, fn);
+        sh_capabilities_rename_hosts(&p->rules[i].ask, fn);
+        sh_capabilities_rename_hosts(&p->rules[i].deny, fn);
+    }
+}
+
 static void rule_copy(struct sh_rule *to, const struct sh_rule *from) {
     *to = *from;
     to->agent = from->agent ? sh_strdup(from->agent) : NULL;

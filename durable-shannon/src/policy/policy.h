@@ -51,6 +51,12 @@ int sh_capabilities_parse(const json_t *doc, const char *home, const char *base_
 json_t *sh_capabilities_json(const struct sh_capabilities *c);
 struct sh_limits sh_limits_default(void);
 
+/* Give each host directory another name: what fn answers (from sh_alloc) takes its place, NULL
+ * keeps it. For whoever reads such a document from a file or a command line, to resolve symbolic
+ * links: a mapped directory is never opened through one. */
+typedef char *(*sh_host_path_fn)(const char *path);
+void sh_capabilities_rename_hosts(struct sh_capabilities *c, sh_host_path_fn fn);
+
 enum sh_verdict { SH_ALLOW, SH_ASK, SH_DENY };
 
 /* The operator's policy: rules per agent name or module hash. NULL members mean the default. */
@@ -61,6 +67,7 @@ struct sh_policy;
 int sh_policy_parse(const json_t *doc, const char *home, const char *base_dir,
                     struct sh_policy **ret, struct sh_err *err);
 struct sh_policy *sh_policy_free(struct sh_policy *p);
+void sh_policy_rename_hosts(struct sh_policy *p, sh_host_path_fn fn);
 /* A policy that allows exactly `c` (what `shannon run` is given as flags: the person at the
  * keyboard is the operator), on top of `base` (may be NULL). */
 struct sh_policy *sh_policy_with(const struct sh_policy *base, const struct sh_capabilities *c);

@@ -1,0 +1,133 @@
+#include "cli/run_flags.h"
+
+#include "files.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+
+static json_t *array_of(json_t *doc, const char *name) {
+    json_t *list = json_object_get(doc, name);
+    if (!list) {
+        list = json_array();
+        json_object_set_new(doc, name, list);
+    }
+    return list;
+}
+
+static json_t *object_of(json_t *doc, const char *name) {
+    json_t *object = json_object_get(doc, name);
+    if (!object) {
+        object = json_object();
+        json_object_set_new(doc, name, object);
+    }
+    return object;
+}
+
+/* HOST::GUEST[::ro|::rw]; HOST alone when it is absolute or ".". */
+static int add_dir(json_t *doc, const char *text, const char *cwd, struct sh_err *err) {
+    const char *sep = strstr(text, "::");
+    size_t host_len = sep ? (size_t)(sep - text) : strlen(text);
+    const char *guest = sep ? sep + 2 : NULL;
+    const char *mode = guest ? strstr(guest, "::") : NULL;
+    size_t guest_len = guest ? (mode ? (size_t)(mode - guest) : strlen(guest)) : host_len;
+    bool ro = mode && strcmp(mode, "::ro") == 0;
+    if (!host_len || !guest_len || (mode && !ro && strcmp(mode, "::rw") != 0)) {
+        return sh_fail(err, SH_E_INVAL, "--dir %.200s: expected HOST::GUEST or HOST::GUEST::ro",
+                       text);
+    }
+    if (!guest) {
+        guest = text;
+    }
+    sh_auto(sh_free_p) char *host = text[0] == '/' || text[0] == '~'
+                                        ? sh_strndup0(text, host_len)
+                                        : sh_asprintf("%s/%.*s", cwd, (int)host_len, text);
+    sh_auto(sh_free_p) char *real = strstr(host, "..") ? sh_path_real(host) : NULL;
+    json_t *perms = ro ? json_pack("[s]", "read") : json_pack("[s,s]", "read", "write");
+    json_t *entry = json_pack(
+        "{s:o, s:o, s:O, s:o}", "host", sh_json_string(sh_str(real ? real : host)), "guest",
+        sh_json_string(sh_strn(guest, guest_len)), "dir_perms", perms, "file_perms", perms);
+    return json_array_append_new(array_of(doc, "filesystem"), entry);
+}
+
+/* K=V, or K alone for the value it has here. */
+static int add_env(json_t *doc, const char *text, const char *(*get)(const char *name),
+                   struct sh_err *err) {
+    const char *equals = strchr(text, '=');
+    const char *value = equals ? equals + 1 : get(text);
+    if (equals == text || !*text) {
+        return sh_fail(err, SH_E_INVAL, "--env %.200s: expected NAME=VALUE", text);
+    }
+    if (!value) {
+        return sh_fail(err, SH_E_INVAL,
+                       "--env %.200s: that variable is not set here; give %.200s=VALUE", text,
+                       text);
+    }
+    sh_auto(sh_free_p) char *name =
+        sh_strndup0(text, equals ? (size_t)(equals - text) : strlen(text));
+    json_object_set_new(object_of(doc, "env"), name, sh_json_string(sh_str(value)));
+    return 0;
+}
+
+static int add_fuel(json_t *doc, const char *text, struct sh_err *err) {
+    char digits[24];
+    size_t n = 0;
+    for (const char *p = text; *p && n + 1 < sizeof(digits); p++) {
+        if (*p != '_') {
+            digits[n++] = *p;
+        }
+    }
+    digits[n] = 0;
+    char *end = NULL;
+    unsigned long long fuel = strtoull(digits, &end, 10);
+    if (!isdigit((unsigned char)digits[0]) || *end || fuel == 0 || fuel > INT64_MAX) {
+        return sh_fail(err, SH_E_INVAL, "--fuel %.60s: expected a whole number above 0", text);
+    }
+    json_object_set_new(object_of(doc, "limits"), "fuel", json_integer((json_int_t)fuel));
+    return 0;
+}
+
+static int add_limits(json_t *doc, const struct sh_run_flags *f, struct sh_err *err) {
+    struct sh_err inner = {0};
+    uint64_t value = 0;
+    if (f->fuel && add_fuel(doc, f->fuel, err) < 0) {
+        return -err->code;
+    }
+    if (f->memory) {
+        if (sh_parse_size(sh_str(f->memory), &value, &inner) < 0) {
+            return sh_fail(err, SH_E_INVAL, "--memory: %s", inner.message);
+        }
+        json_object_set_new(object_of(doc, "limits"), "memory", sh_json_string(sh_str(f->memory)));
+    }
+    if (f->timeout) {
+        if (sh_parse_duration_ms(sh_str(f->timeout), &value, &inner) < 0) {
+            return sh_fail(err, SH_E_INVAL, "--timeout: %s", inner.message);
+        }
+        json_object_set_new(object_of(doc, "limits"), "wall_clock",
+                            sh_json_string(sh_str(f->timeout)));
+    }
+    return 0;
+}
+
+int sh_run_capabilities(const struct sh_run_flags *f, const json_t *document, const char *cwd,
+                        const char *(*get)(const char *name), json_t **ret, struct sh_err *err) {
+    struct sh_err own = {0};
+    err = err ? err : &own;
+    const json_t *inner = json_object_get(document, "capabilities");
+    document = inner ? inner : document;
+    sh_auto(sh_json_done) json_t *doc = document ? json_deep_copy(document) : json_object();
+    int rc = json_is_object(doc) ? 0 : sh_fail(err, SH_E_INVAL, "capabilities must be an object");
+    for (size_t i = 0; rc == 0 && i < f->dirs.n; i++) {
+        rc = add_dir(doc, f->dirs.v[i], cwd, err);
+    }
+    for (size_t i = 0; rc == 0 && i < f->env.n; i++) {
+        rc = add_env(doc, f->env.v[i], get, err);
+    }
+    for (size_t i = 0; rc == 0 && i < f->tools.n; i++) {
+        json_array_append_new(array_of(doc, "tools"), sh_json_string(sh_str(f->tools.v[i])));
+    }
+    rc = rc < 0 ? rc : add_limits(doc, f, err);
+    if (rc == 0) {
+        *ret = json_object_size(doc) || document ? sh_take(&doc) : NULL;
+    }
+    return rc;
+}

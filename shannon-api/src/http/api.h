@@ -1,0 +1,57 @@
+/* The API: routes and handlers over one engine. Knows requests, not sockets. */
+#ifndef SH_API_API_H
+#define SH_API_API_H
+
+#include "http/request.h"
+#include "workflow/engine.h"
+
+struct sh_api {
+    struct sh_app *app;
+    bool stopping;              /* answers 503 to what would start something */
+    struct sh_list waiters;     /* requests that wait for an event (journal.c) */
+    uint64_t requests, streams; /* for metrics */
+};
+void sh_api_init(struct sh_api *api, struct sh_app *app);
+/* Requests that only wait are answered with what there is. */
+void sh_api_stop(struct sh_api *api);
+
+/* Facts of a route that matter before the body is read. */
+struct sh_route;
+/* fails  SH_E_NOT_FOUND, SH_E_UNSUPPORTED (the path takes other methods, in the message) */
+int sh_route_find(const char *method, const char *path, const struct sh_route **ret,
+                  struct sh_err *err);
+bool sh_route_is_public(const struct sh_route *route); /* needs no key */
+bool sh_route_is_stream(const struct sh_route *route); /* may take the key from the query */
+size_t sh_route_body_max(const struct sh_route *route);
+/* Carry it out: r replies once, now or later. */
+void sh_route_run(const struct sh_route *route, struct sh_request *r);
+
+/* Handlers. r->id is the {id} of the path, checked against the form of ids. */
+void sh_handle_health(struct sh_request *r);
+void sh_handle_readiness(struct sh_request *r);
+void sh_handle_metrics(struct sh_request *r);
+void sh_handle_tools(struct sh_request *r);
+void sh_handle_tool(struct sh_request *r);
+void sh_handle_submit(struct sh_request *r);
+void sh_handle_submit_stream(struct sh_request *r);
+void sh_handle_task_list(struct sh_request *r);
+void sh_handle_task_get(struct sh_request *r);
+void sh_handle_task_output(struct sh_request *r);
+void sh_handle_task_progress(struct sh_request *r);
+void sh_handle_control_state(struct sh_request *r);
+void sh_handle_cancel(struct sh_request *r);
+void sh_handle_pause(struct sh_request *r);
+void sh_handle_resume(struct sh_request *r);
+void sh_handle_verify(struct sh_request *r);
+void sh_handle_stdin(struct sh_request *r);
+void sh_handle_events(struct sh_request *r);
+void sh_handle_journal(struct sh_request *r);
+void sh_handle_stream_sse(struct sh_request *r);
+void sh_handle_task_stream(struct sh_request *r);
+void sh_handle_stream_ws(struct sh_request *r);
+void sh_handle_task_stream_ws(struct sh_request *r);
+void sh_handle_module_add(struct sh_request *r);
+void sh_handle_module_list(struct sh_request *r);
+void sh_handle_module_remove(struct sh_request *r);
+
+#endif

@@ -1,0 +1,120 @@
+/* The table of routes. `{id}` stands for one path segment in the form of ids. */
+#include "http/api.h"
+
+struct sh_route {
+    const char *method, *path;
+    void (*run)(struct sh_request *r);
+    bool is_public, is_stream, changes; /* changes: refused while the server stops */
+    size_t body_max;
+};
+
+#define ROUTE(method, path, handler) {#method, path, handler, false, false, false, 0}
+#define PUBLIC(method, path, handler) {#method, path, handler, true, false, false, 0}
+#define STREAM(method, path, handler) {#method, path, handler, false, true, false, 0}
+#define CHANGE(method, path, handler, max) {#method, path, handler, false, false, true, max}
+#define SMALL_BODY (64 * SH_KIB)
+
+static const struct sh_route routes[] = {
+    PUBLIC(GET, "/health", sh_handle_health),
+    PUBLIC(GET, "/readiness", sh_handle_readiness),
+    ROUTE(GET, "/metrics", sh_handle_metrics),
+    CHANGE(POST, "/api/v1/tasks", sh_handle_submit, SH_HTTP_BODY_MAX),
+    ROUTE(GET, "/api/v1/tasks", sh_handle_task_list),
+    CHANGE(POST, "/api/v1/tasks/stream", sh_handle_submit_stream, SH_HTTP_BODY_MAX),
+    ROUTE(GET, "/api/v1/tasks/{id}", sh_handle_task_get),
+    ROUTE(GET, "/api/v1/tasks/{id}/output", sh_handle_task_output),
+    ROUTE(GET, "/api/v1/tasks/{id}/progress", sh_handle_task_progress),
+    ROUTE(GET, "/api/v1/tasks/{id}/events", sh_handle_events),
+    ROUTE(GET, "/api/v1/tasks/{id}/journal", sh_handle_journal),
+    STREAM(GET, "/api/v1/tasks/{id}/stream", sh_handle_task_stream),
+    STREAM(GET, "/api/v1/tasks/{id}/stream/ws", sh_handle_task_stream_ws),
+    ROUTE(GET, "/api/v1/tasks/{id}/control-state", sh_handle_control_state),
+    CHANGE(POST, "/api/v1/tasks/{id}/cancel", sh_handle_cancel, SMALL_BODY),
+    CHANGE(POST, "/api/v1/tasks/{id}/pause", sh_handle_pause, SMALL_BODY),
+    CHANGE(POST, "/api/v1/tasks/{id}/resume", sh_handle_resume, SMALL_BODY),
+    CHANGE(POST, "/api/v1/tasks/{id}/verify", sh_handle_verify, SMALL_BODY),
+    CHANGE(POST, "/api/v1/tasks/{id}/stdin", sh_handle_stdin, SH_MIB),
+    STREAM(GET, "/api/v1/stream/sse", sh_handle_stream_sse),
+    STREAM(GET, "/api/v1/stream/ws", sh_handle_stream_ws),
+    CHANGE(POST, "/api/v1/modules", sh_handle_module_add, SH_HTTP_MODULE_BODY_MAX),
+    ROUTE(GET, "/api/v1/modules", sh_handle_module_list),
+    CHANGE(DELETE, "/api/v1/modules/{id}", sh_handle_module_remove, SMALL_BODY),
+    ROUTE(GET, "/api/v1/tools", sh_handle_tools),
+    ROUTE(GET, "/api/v1/tools/{id}", sh_handle_tool),
+};
+#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+/* Does the path fit the pattern? *ret_id is the view of its {id}. */
+static bool fits(const char *pattern, const char *path, struct sh_str *ret_id) {
+    const char *brace = strstr(pattern, "{id}");
+    if (!brace) {
+        return strcmp(pattern, path) == 0;
+    }
+    size_t before = (size_t)(brace - pattern);
+    if (strncmp(pattern, path, before) != 0) {
+        return false;
+    }
+    size_t n = strcspn(path + before, "/");
+    *ret_id = sh_strn(path + before, n);
+    return n > 0 && strcmp(path + before + n, brace + 4) == 0;
+}
+
+int sh_route_find(const char *method, const char *path, const struct sh_route **ret,
+                  struct sh_err *err) {
+    struct sh_str id;
+    const char *other = NULL;
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        if (fits(routes[i].path, path, &id)) {
+            if (strcmp(routes[i].method, method) == 0) {
+                *ret = &routes[i];
+                return 0;
+            }
+            other = other ? other : routes[i].method;
+        }
+    }
+    if (other) {
+        return sh_fail(err, SH_E_NOT_FOUND, "%.16s is not possible on %.120s; it takes %s", method,
+                       path, other);
+    }
+    return sh_fail(err, SH_E_NOT_FOUND, "there is no %.16s %.120s", method, path);
+}
+
+bool sh_route_is_public(const struct sh_route *route) {
+    return route->is_public;
+}
+
+bool sh_route_is_stream(const struct sh_route *route) {
+    return route->is_stream;
+}
+
+size_t sh_route_body_max(const struct sh_route *route) {
+    return route->body_max;
+}
+
+void sh_route_run(const struct sh_route *route, struct sh_request *r) {
+    struct sh_str id = {0};
+    struct sh_err err = {0};
+    SH_ASSERT(fits(route->path, r->path, &id));
+    r->api->requests++;
+    if (r->api->stopping && (route->changes || route->is_stream)) {
+        sh_fail(&err, SH_E_UNAVAILABLE, "the server is stopping; try again when it runs");
+        sh_reply_error(r, &err);
+        return;
+    }
+    if (id.p) {
+        struct sh_id checked;
+        if (sh_id_parse(id, &checked) < 0) {
+            sh_fail(&err, SH_E_INVAL, "an id has 1 to %d characters of A-Z a-z 0-9 : _ - .",
+                    SH_ID_MAX);
+            sh_reply_error(r, &err);
+            return;
+        }
+        r->id = sh_strdup(checked.s);
+    }
+    if (route->is_stream && !r->can_stream) {
+        sh_fail(&err, SH_E_UNSUPPORTED, "streams need a connection of their own");
+        sh_reply_error(r, &err);
+        return;
+    }
+    route->run(r);
+}
