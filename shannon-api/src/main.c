@@ -5,6 +5,7 @@
 #include "toml.h"
 
 #include <signal.h>
+#include <stdlib.h>
 
 static int cmd_help(int argc, char *const argv[]);
 
@@ -57,6 +58,9 @@ int main(int argc, char **argv) {
         return sh_compile_worker_main(argc - 1, argv + 1);
     }
     signal(SIGPIPE, SIG_IGN);
+    /* SurrealDB reads it once, when its pool starts; by default that has a thread for each core, at
+     * least 16. Nothing here asks queries that would keep more than these busy. */
+    setenv("SURREAL_KVS_THREADPOOL_SIZE", "4", 0);
     sh_toml_use_native();
     if (argc < 2) {
         cmd_help(0, NULL);

@@ -8,6 +8,8 @@
  *   exit N            trap NAME        random             differ       loop      input
  *   hostfail          the host fails the agent, once in this process
  * `wait any` waits for the open handles and prints which came; `wait all` takes each in turn. */
+#include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -70,6 +72,18 @@ int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **
     sh_sha256(wasm.p, wasm.len, &m->hash);
     *ret = m;
     return 0;
+}
+
+int sh_module_load_file(struct sh_sandbox *s, const char *path, struct sh_module **ret,
+                        struct sh_err *err) {
+    sh_auto(sh_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    static const size_t max = 65536;
+    sh_auto(sh_free_p) char *text = sh_alloc(max);
+    ssize_t n = fd >= 0 ? read(fd, text, max) : -1;
+
+    return n < 0 ? sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
+                                 "cannot open %s", path)
+                 : sh_module_load(s, sh_strn(text, (size_t)n), ret, err);
 }
 
 struct sh_module *sh_module_ref(struct sh_module *m) {

@@ -89,7 +89,6 @@ int sh_fail_errno_at(struct sh_err *err, int code, int errnum, const char *file,
                      const char *format, ...) {
     code = errnum == ENOSPC || errnum == EDQUOT ? SH_E_NOSPC
            : errnum == ENOMEM                   ? SH_E_NOMEM
-           : errnum == EACCES                   ? SH_E_DENIED
                                                 : code;
     SH_ASSERT(code > SH_OK && code < SH_E_COUNT);
     if (!err) {

@@ -84,8 +84,8 @@ int sh_code_from_name(const char *name);
 int sh_fail_at(struct sh_err *err, int code, const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 
-/* The same with the text of errno value `errnum` appended; ENOSPC, ENOMEM and EACCES pick their own
- * code, all else is `code`. */
+/* The same with the text of errno value `errnum` appended; ENOSPC, EDQUOT and ENOMEM pick their own
+ * code, all else is `code` (SH_E_DENIED is the policy's word, not the kernel's). */
 #define sh_fail_errno(err, code, errnum, ...)                                                      \
     sh_fail_errno_at((err), (code), (errnum), __FILE__, __LINE__, __VA_ARGS__)
 int sh_fail_errno_at(struct sh_err *err, int code, int errnum, const char *file, int line,

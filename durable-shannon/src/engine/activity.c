@@ -3,6 +3,7 @@
 #include "engine/private.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define RETRY_AFTER_MAX_MS 60000ULL
@@ -376,25 +377,26 @@ void sh_activities_dispatch(struct sh_workflow *wf) {
 
 /* ISO 8601 in UTC, "2026-01-31T12:00:00Z" with an optional fraction, or milliseconds since 1970. */
 static int parse_until(const json_t *until, int64_t *ret_us, struct sh_err *err) {
+    const char *text = json_string_value(until);
     struct tm tm = {0};
-    double seconds = 0;
-    char zone = 0;
+    double fraction = 0;
+    char *rest;
 
     if (json_is_integer(until)) {
         *ret_us = json_integer_value(until) * 1000;
         return 0;
     }
-    if (sscanf(json_string_value(until), "%4d-%2d-%2dT%2d:%2d:%lf%c", &tm.tm_year, &tm.tm_mon,
-               &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &seconds, &zone) != 7 ||
-        zone != 'Z' || seconds < 0 || seconds >= 61 || tm.tm_mon < 1 || tm.tm_mon > 12) {
+    rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    if (rest && *rest == '.') {
+        fraction = strtod(rest, &rest);
+    }
+    if (!rest || strcmp(rest, "Z") != 0) {
         return sh_fail(err, SH_E_INVAL,
                        "until: expected a time like 2026-01-31T12:00:00Z or milliseconds, got "
                        "\"%.40s\"",
-                       json_string_value(until));
+                       text);
     }
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    *ret_us = (int64_t)timegm(&tm) * 1000000 + (int64_t)(seconds * 1e6);
+    *ret_us = (int64_t)timegm(&tm) * 1000000 + (int64_t)(fraction * 1e6);
     return 0;
 }
 

@@ -17,9 +17,9 @@ struct loaded {
 struct load {
     struct sh_job job;
     struct sh_engine *engine;
-    struct sh_hash hash;
-    char *path; /* read from here */
-    bool keep;  /* and keep a copy under modules/ (the interpreter) */
+    struct sh_hash hash; /* what it must be, unless it is the interpreter */
+    char *path;          /* of the module's file */
+    bool interpreter;    /* of any hash; a copy is kept under modules/ */
     struct sh_module *module;
     sh_module_ready_fn cb;
     void *arg;
@@ -134,7 +134,7 @@ static int write_all(int fd, struct sh_str bytes) {
         bytes.p += n > 0 ? n : 0;
         bytes.len -= n > 0 ? (size_t)n : 0;
     }
-    return fsync(fd);
+    return 0;
 }
 
 static void sync_folder_of(const char *path) {
@@ -147,38 +147,91 @@ static void sync_folder_of(const char *path) {
     }
 }
 
-int sh_file_write(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err) {
+static int file_write(const char *path, struct sh_str bytes, unsigned mode, bool durable,
+                      struct sh_err *err) {
     sh_auto(sh_free_p) char *temporary = sh_asprintf("%s.XXXXXX", path);
     sh_auto(sh_close_p) int fd = mkostemp(temporary, O_CLOEXEC);
 
     if (fd < 0) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot create a file beside %s", path);
     }
-    if (fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 || rename(temporary, path) < 0) {
+    if (fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 || (durable && fsync(fd) < 0) ||
+        rename(temporary, path) < 0) {
         int e = errno;
         unlink(temporary);
         return sh_fail_errno(err, SH_E_IO, e, "cannot write %s", path);
     }
-    sync_folder_of(path);
+    if (durable) {
+        sync_folder_of(path);
+    }
     return 0;
+}
+
+int sh_file_write(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err) {
+    return file_write(path, bytes, mode, false, err);
+}
+
+int sh_file_write_durable(const char *path, struct sh_str bytes, unsigned mode,
+                          struct sh_err *err) {
+    return file_write(path, bytes, mode, true, err);
+}
+
+/* A file under modules/. An engine that keeps nothing (--ephemeral) has nobody to outlive for. */
+static int module_write(const struct sh_engine *e, const struct sh_hash *hash, struct sh_str bytes,
+                        struct sh_err *err) {
+    sh_auto(sh_free_p) char *path = sh_modules_path(e, hash);
+
+    return file_write(path, bytes, 0400, e->config.observe, err);
 }
 
 /* ---- loading ---- */
 
-static void load_work(struct sh_job *job) {
-    struct load *l = sh_container_of(job, struct load, job);
-    struct sh_buf bytes;
+/* Journals name the interpreter by its hash, and it may be upgraded: what they began with stays.
+ * Without a journal that lasts there is nothing to stay for. */
+static int interpreter_keep(struct load *l) {
+    const struct sh_hash *hash = sh_module_hash(l->module);
+    sh_auto(sh_free_p) char *path = sh_modules_path(l->engine, hash);
+    sh_auto(sh_buf_done) struct sh_buf bytes;
+    struct sh_hash actual;
+    int r;
 
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
-    if (sh_file_read(l->path, SH_MODULE_BYTES_MAX, &bytes, &l->err) == 0 &&
-        sh_module_load(l->engine->config.sandbox, sh_buf_str(&bytes), &l->module, &l->err) == 0 &&
-        l->keep) {
-        sh_auto(sh_free_p) char *path = sh_modules_path(l->engine, sh_module_hash(l->module));
-        if (access(path, R_OK) != 0 && sh_file_write(path, sh_buf_str(&bytes), 0400, &l->err) < 0) {
-            l->module = sh_module_unref(l->module);
-        }
+    if (!l->engine->config.observe || access(path, R_OK) == 0) {
+        return 0;
     }
-    sh_buf_done(&bytes);
+    if ((r = sh_file_read(l->path, SH_MODULE_BYTES_MAX, &bytes, &l->err)) < 0) {
+        return r;
+    }
+    sh_sha256(bytes.p, bytes.len, &actual);
+    if (!sh_hash_eq(&actual, hash)) {
+        return sh_fail(&l->err, SH_E_IO, "%s changed while it was being loaded; try again",
+                       l->path);
+    }
+    return module_write(l->engine, hash, sh_buf_str(&bytes), &l->err);
+}
+
+/* The name of a file under modules/ is the hash of what must be in it. */
+static int module_check(struct load *l) {
+    char expected[SH_HASH_HEX_BYTES], actual[SH_HASH_HEX_BYTES];
+
+    if (sh_hash_eq(&l->hash, sh_module_hash(l->module))) {
+        return 0;
+    }
+    sh_hash_hex(&l->hash, expected);
+    sh_hash_hex(sh_module_hash(l->module), actual);
+    return sh_fail(&l->err, SH_E_CORRUPT,
+                   "modules/%s holds a module of hash %s; put the original back or remove the file "
+                   "and register the agent again",
+                   expected, actual);
+}
+
+static void load_work(struct sh_job *job) {
+    struct load *l = sh_container_of(job, struct load, job);
+
+    if (sh_module_load_file(l->engine->config.sandbox, l->path, &l->module, &l->err) == 0 &&
+        (l->interpreter ? interpreter_keep(l) : module_check(l)) < 0) {
+        l->module = sh_module_unref(l->module);
+    }
 }
 
 static void load_done(struct sh_job *job) {
@@ -187,7 +240,7 @@ static void load_done(struct sh_job *job) {
 
     if (l->module) {
         remember(e, l->module);
-        if (l->keep) {
+        if (l->interpreter) {
             e->modules.python = *sh_module_hash(l->module);
             e->modules.python_known = true;
         }
@@ -203,13 +256,15 @@ static void load_cached(struct sh_job *job) {
     (void)job; /* the answer still comes in a later turn */
 }
 
-static void load_start(struct sh_engine *e, char *path, struct sh_module *known, bool keep,
-                       sh_module_ready_fn cb, void *arg) {
+/* hash NULL: the interpreter, whatever it is */
+static void load_start(struct sh_engine *e, char *path, struct sh_module *known,
+                       const struct sh_hash *hash, sh_module_ready_fn cb, void *arg) {
     struct load *l = sh_new(struct load);
 
     l->engine = e;
     l->path = path;
-    l->keep = keep;
+    l->interpreter = !hash;
+    l->hash = hash ? *hash : (struct sh_hash){0};
     l->cb = cb;
     l->arg = arg;
     l->module = known ? sh_module_ref(known) : NULL;
@@ -221,13 +276,13 @@ static void load_start(struct sh_engine *e, char *path, struct sh_module *known,
 
 void sh_modules_load(struct sh_engine *e, const struct sh_hash *hash, sh_module_ready_fn cb,
                      void *arg) {
-    load_start(e, sh_modules_path(e, hash), cached(e, hash), false, cb, arg);
+    load_start(e, sh_modules_path(e, hash), cached(e, hash), hash, cb, arg);
 }
 
 void sh_modules_python(struct sh_engine *e, sh_module_ready_fn cb, void *arg) {
     struct sh_module *known = e->modules.python_known ? cached(e, &e->modules.python) : NULL;
 
-    load_start(e, sh_strdup(e->config.python ? e->config.python : ""), known, true, cb, arg);
+    load_start(e, sh_strdup(e->config.python ? e->config.python : ""), known, NULL, cb, arg);
 }
 
 /* ---- adding, listing, removing ---- */
@@ -263,8 +318,7 @@ static void add_work(struct sh_job *job) {
     } else {
         sh_sha256(a->bytes.p, a->bytes.len, &a->hash);
     }
-    sh_auto(sh_free_p) char *path = sh_modules_path(a->engine, &a->hash);
-    sh_file_write(path, sh_buf_str(&a->bytes), 0400, &a->err);
+    module_write(a->engine, &a->hash, sh_buf_str(&a->bytes), &a->err);
 }
 
 static void add_stored(void *arg, const struct sh_err *err) {

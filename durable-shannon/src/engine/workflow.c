@@ -223,8 +223,32 @@ static int check_mounts(const struct sh_workflow *wf, struct sh_err *err) {
             return sh_fail(err, SH_E_INVAL, "%s, to be mapped to %s, is not a directory", host,
                            wf->spec.caps.mounts[i].guest);
         }
+        if (access(host, R_OK | X_OK) < 0) {
+            return sh_fail(err, SH_E_DENIED, "%s, to be mapped to %s, may not be read by us", host,
+                           wf->spec.caps.mounts[i].guest);
+        }
     }
     return 0;
+}
+
+/* The script out of modules/ into the workspace, under the name that argv gives. */
+static int script_place(struct launch *l) {
+    const struct sh_spec *spec = &l->wf->spec;
+    sh_auto(sh_free_p) char *target = sh_asprintf("%s/%s", l->workspace, spec->script_name);
+    struct sh_hash actual;
+    int r = sh_file_read(l->script_path, SH_MODULE_BYTES_MAX, &l->script, &l->err);
+
+    if (r < 0) {
+        return r;
+    }
+    sh_sha256(l->script.p, l->script.len, &actual);
+    if (!sh_hash_eq(&actual, &spec->module)) {
+        return sh_fail(&l->err, SH_E_CORRUPT,
+                       "%s is not the script that was submitted: its bytes do not have the hash "
+                       "that is its name; put the original back",
+                       l->script_path);
+    }
+    return sh_file_write(target, sh_buf_str(&l->script), 0644, &l->err);
 }
 
 static void launch_work(struct sh_job *job) {
@@ -240,13 +264,8 @@ static void launch_work(struct sh_job *job) {
         sh_fail_errno(&l->err, SH_E_IO, errno, "cannot make the workspace %s", l->workspace);
         return;
     }
-    if (l->script_path) {
-        sh_auto(sh_free_p) char *target =
-            sh_asprintf("%s/%s", l->workspace, l->wf->spec.script_name);
-        if (sh_file_read(l->script_path, SH_MODULE_BYTES_MAX, &l->script, &l->err) < 0 ||
-            sh_file_write(target, sh_buf_str(&l->script), 0644, &l->err) < 0) {
-            return;
-        }
+    if (l->script_path && script_place(l) < 0) {
+        return;
     }
     sh_agent_new(e->config.sandbox, &l->config, &l->agent, &l->err);
 }

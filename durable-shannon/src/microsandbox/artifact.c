@@ -108,8 +108,9 @@ static int record_write(int dir, const struct names *n, const struct sh_hash *ha
     sh_hash_hex(hash, hex);
     length = snprintf(text, sizeof(text), "%s\n%s\n", hex, boot);
     if (fd >= 0) {
-        r = write(fd, text, (size_t)length) == length ? sh_artifact_publish(dir, fd, n->temporary, n->record)
-                                                      : -1;
+        r = write(fd, text, (size_t)length) == length
+                ? sh_artifact_publish(dir, fd, n->temporary, n->record)
+                : -1;
         if (r != 0) {
             (void)unlinkat(dir, n->temporary, 0);
         }

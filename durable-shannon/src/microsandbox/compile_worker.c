@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "microsandbox/confine.h"
 #include "microsandbox/runtime.h"
 
 static int read_all(int fd, struct sh_buf *b) {

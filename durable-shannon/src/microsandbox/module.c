@@ -1,5 +1,5 @@
-/* Modules: found by hash among those in memory, else loaded. Counted under the sandbox's lock, so
- * that a module on its way out is never handed to someone new. */
+/* Modules: found by hash among those in memory, else loaded, from bytes or from a file. Counted
+ * under the sandbox's lock, so that a module on its way out is never handed to someone new. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -131,6 +131,9 @@ static int read_whole(int fd, size_t size, char *to) {
     for (size_t at = 0; at < size;) {
         ssize_t n = pread(fd, to + at, size - at, (off_t)at);
 
+        if (n == 0) {
+            errno = EIO; /* it became shorter meanwhile */
+        }
         if (n == 0 || (n < 0 && errno != EINTR)) {
             return -1;
         }

@@ -5,10 +5,10 @@
  *   KEY.index   mode 0400, in the folder of the artifacts; KEY = hash(version, settings, real path)
  *               dev ino size mtime_ns ctime_ns, the module's hash, the scan, a checksum; one line
  *
- * A record is taken under the same rules as an artifact (ours, one link, nobody may write it). A file
- * that changed within the last two seconds may change again within one tick of its clock: it is not
- * noted. The change time, which no program can set, is what catches an edit that puts the old
- * modification time back. Whatever is wrong with a record, the file is read instead. */
+ * A record is taken under the same rules as an artifact (ours, one link, nobody may write it). A
+ * file that changed within the last two seconds may change again within one tick of its clock: it
+ * is not noted. The change time, which no program can set, is what catches an edit that puts the
+ * old modification time back. Whatever is wrong with a record, the file is read instead. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>

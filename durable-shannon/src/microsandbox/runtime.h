@@ -92,10 +92,6 @@ void sh_index_note(struct sh_sandbox *s, int file, const struct stat *st,
 /* compile.c: run the worker on `wasm`; the artifact is written to fd. */
 int sh_compile(struct sh_sandbox *s, struct sh_str wasm, int fd, struct sh_err *err);
 
-/* confine.c: from here on this process can use memory, its own threads and the descriptors it has;
- * nothing else. Not to be undone. -1: errno says why. */
-int sh_compile_confine(void);
-
 /* trap.c: fill `end` from what a call came back with; consumes both (either may be NULL). The
  * backtrace is appended to `text`, which must outlive `end`. */
 void sh_trap_read(struct sh_agent_end *end, struct sh_buf *text, wasm_trap_t *trap,

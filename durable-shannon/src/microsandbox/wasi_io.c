@@ -261,16 +261,14 @@ static int write_mapped(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t b
 static int file_write(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, bool append,
                       uint64_t *offset, uint32_t *ret) {
     *ret = 0;
-    if (append) {
-        *offset = d->node ? d->node->size : UINT64_MAX;
-    } else if (*offset > INT64_MAX) {
+    if (!append && *offset > INT64_MAX) {
         return E_INVAL;
     }
-    if (bytes == 0) {
-        if (append && !d->node) {
-            *offset = d->offset;
-        }
+    if (bytes == 0) { /* an append of nothing does not even move to the end */
         return E_OK;
+    }
+    if (append) {
+        *offset = d->node ? d->node->size : UINT64_MAX;
     }
     if (*offset != UINT64_MAX && bytes > INT64_MAX - *offset) {
         return E_FBIG;

@@ -14,6 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Of a command, which runs what it was asked for. The pool's slots take system calls when it opens:
+ * a server's thousands would be a quarter of a short run. */
+#define COMMAND_AGENTS_MAX 128
+
 void sh_wait_json(void *arg, json_t *value, const struct sh_err *err) {
     struct sh_wait *w = arg;
     w->done = true;
@@ -176,7 +180,11 @@ static int open_sandbox(struct sh_app *app, struct sh_err *err) {
     sh_auto(sh_free_p) char *exe = exe_path();
     char **kept = sh_protected_paths(app);
     struct sh_sandbox_config config = {
-        .aot_dir = aot, .worker = exe, .protected_paths = (const char *const *)kept};
+        .aot_dir = aot,
+        .worker = exe,
+        .protected_paths = (const char *const *)kept,
+        .agents_max = app->options.passive ? COMMAND_AGENTS_MAX : 0,
+    };
     int rc = sh_sandbox_new(&config, &app->sandbox, err);
     sh_protected_paths_free(kept);
     return rc;

@@ -1,0 +1,70 @@
+# Shannon. `make help` says what there is; the build itself is in CMakeLists.txt.
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+SHANNON_FUZZ_SECONDS ?= 30
+export SHANNON_FUZZ_SECONDS
+MAKEFLAGS += --no-print-directory
+
+# One preset: configured when new or when the presets changed (for all else Ninja does it by itself).
+define build
+	@mkdir -p build
+	@test build/$(1)/build.ninja -nt CMakePresets.json || \
+	    cmake --preset $(1) >build/configure-$(1).log 2>&1 || \
+	    { cat build/configure-$(1).log; rm -f build/$(1)/build.ninja; exit 1; }
+	@ninja -C build/$(1) -j$(JOBS) --quiet $(2)
+endef
+
+all: release ## build build/bin/shannon (the default)
+	@mkdir -p build/bin
+	@ln -sfn ../release/bin/shannon build/bin/shannon
+	@ln -sfn release/share build/share
+	@echo 'build/bin/shannon is ready. `make run` shows what it does.'
+
+run: all ## build, then watch an agent finish although its server is killed
+	@scripts/run-demo
+
+# The tests proper come last, so that their summary is the last thing on the screen.
+test: asan tsan fuzz ## every test, at the size that fits CI
+	@$(MAKE) test-dev
+test-all: ## every test, the long sweeps included
+	@SHANNON_CRASH_ALL=1 SHANNON_LONG=1 SHANNON_FUZZ_SECONDS=300 $(MAKE) test
+test-dev: dev ## the tests without sanitizers and fuzzers
+	@ctest --preset dev -j$(JOBS)
+
+asan: deps ## unit tests and corpora under AddressSanitizer and UndefinedBehaviorSanitizer
+	$(call build,asan)
+	@ctest --preset asan -j$(JOBS)
+tsan: deps ## unit tests of the parts with threads under ThreadSanitizer
+	$(call build,tsan)
+	@ctest --preset tsan -j$(JOBS)
+fuzz: deps ## run every fuzz target for SHANNON_FUZZ_SECONDS (30)
+	$(call build,fuzz)
+	@scripts/fuzz build/fuzz
+
+lint: deps ## formatting, clang-tidy, house rules, spelling, scripts
+	@scripts/lint
+format: deps ## let clang-format rewrite what it would complain about
+	@scripts/lint --fix
+
+bench: all ## measure, and write build/bench.json
+	$(call build,release,bench)
+	@bench/run build/release
+
+install: all ## install below PREFIX (/usr/local); DESTDIR is respected
+	@cmake --install build/release --prefix $(PREFIX)
+
+clean: ## remove build/ (the compiled native/ stays in the user's cache)
+	@rm -rf build
+
+deps: ## install what is missing, or say how
+	@scripts/deps
+release dev: deps
+	$(call build,$@)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+.PHONY: all run test test-all test-dev asan tsan fuzz lint format bench install clean deps release \
+    dev help
+# make -j would mix the output of steps that are parallel inside already.
+.NOTPARALLEL:

@@ -1,0 +1,41 @@
+# native/: Wasmtime's headers (seconds) and the Rust archive (most of an hour the first time, then
+# from the cache). scripts/native-build owns the cache; here it is a file that other files depend on.
+file(GLOB_RECURSE native_sources CONFIGURE_DEPENDS
+     ${CMAKE_SOURCE_DIR}/native/src/*.rs ${CMAKE_SOURCE_DIR}/native/include/*.h
+     ${CMAKE_SOURCE_DIR}/native/build.rs ${CMAKE_SOURCE_DIR}/native/.cargo/*)
+set(native_inputs ${native_sources} ${CMAKE_SOURCE_DIR}/native/Cargo.toml
+                  ${CMAKE_SOURCE_DIR}/native/Cargo.lock ${CMAKE_SOURCE_DIR}/scripts/native-build)
+
+# Objects that include wasmtime.h link sh_wasmtime_headers; nothing here builds unless one does.
+set(SHANNON_WASMTIME_INCLUDE ${CMAKE_BINARY_DIR}/wasmtime/include)
+add_custom_command(
+    OUTPUT ${CMAKE_BINARY_DIR}/wasmtime/headers.stamp
+    COMMAND ${CMAKE_SOURCE_DIR}/scripts/native-build headers ${SHANNON_WASMTIME_INCLUDE}
+    COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/wasmtime/headers.stamp
+    DEPENDS ${CMAKE_SOURCE_DIR}/native/Cargo.toml ${CMAKE_SOURCE_DIR}/native/Cargo.lock
+            ${CMAKE_SOURCE_DIR}/scripts/native-build
+    COMMENT "Wasmtime's C headers"
+    VERBATIM)
+add_custom_target(wasmtime-headers DEPENDS ${CMAKE_BINARY_DIR}/wasmtime/headers.stamp)
+file(MAKE_DIRECTORY ${SHANNON_WASMTIME_INCLUDE})
+add_library(sh_wasmtime_headers INTERFACE)
+target_include_directories(sh_wasmtime_headers SYSTEM INTERFACE ${SHANNON_WASMTIME_INCLUDE})
+add_dependencies(sh_wasmtime_headers wasmtime-headers)
+
+if(SHANNON_NATIVE)
+    # The stamp is newer than the archive, which may be years old in the cache.
+    add_custom_command(
+        OUTPUT ${CMAKE_BINARY_DIR}/native.stamp
+        BYPRODUCTS ${CMAKE_BINARY_DIR}/native/libshannon_native.a
+        COMMAND ${CMAKE_SOURCE_DIR}/scripts/native-build archive ${CMAKE_BINARY_DIR}/native
+        COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/native.stamp
+        DEPENDS ${native_inputs}
+        COMMENT ""
+        USES_TERMINAL
+        VERBATIM)
+    add_custom_target(native DEPENDS ${CMAKE_BINARY_DIR}/native.stamp)
+    add_library(sh_native INTERFACE)
+    target_link_libraries(sh_native INTERFACE ${CMAKE_BINARY_DIR}/native/libshannon_native.a
+                                              stdc++ m dl Threads::Threads)
+    add_dependencies(sh_native native)
+endif()

@@ -1,0 +1,128 @@
+"""The same guest under Wasmtime's own WASI and under ours; what both print and leave behind."""
+
+import concurrent.futures
+import fcntl
+import hashlib
+import json
+import os
+import pathlib
+import queue
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
+import harness  # noqa: E402
+
+HERE = pathlib.Path(__file__).resolve().parent
+SKIPPED = 77
+ENVIRONMENT = {"A": "1", "B": "x=y", "EMPTY": "", "LANG": "C.UTF-8"}
+JOBS = 2
+
+
+def skip(why):
+    """No test was run: say so where nobody can miss it, and end with ctest's code for that."""
+    print(f"SKIPPED SKIPPED SKIPPED: {why}", flush=True)
+    sys.exit(SKIPPED)
+
+
+def oracle_python():
+    """The interpreter of a virtual environment under the build folder that has the oracle."""
+    venv = harness.BUILD / "oracle"
+    python, wanted = venv / "bin/python", (HERE / "requirements.txt").read_text()
+    stamp = venv / "installed.txt"
+    harness.BUILD.mkdir(parents=True, exist_ok=True)
+    with open(harness.BUILD / "oracle.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if stamp.exists() and stamp.read_text() == wanted:
+            return python
+        for command in ([sys.executable, "-m", "venv", "--clear", venv],
+                        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+                         "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r",
+                         HERE / "requirements.txt"]):
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True,
+                                  timeout=300)
+            if done.returncode != 0:
+                skip("Wasmtime for Python cannot be installed, so there is nothing to compare "
+                     f"with: {(done.stderr or done.stdout).strip()[-400:]}")
+        stamp.write_text(wanted)
+        return python
+
+
+def tree(top):
+    """Names, types, sizes, contents and link targets below a folder."""
+    found = {}
+    for folder, folders, files in os.walk(top):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            key = os.path.relpath(path, top)
+            if os.path.islink(path):
+                found[key] = ("link", os.readlink(path))
+            elif os.path.isdir(path):
+                found[key] = ("folder",)
+            else:
+                with open(path, "rb") as f:
+                    digest = hashlib.file_digest(f, "sha256") if hasattr(hashlib, "file_digest") \
+                        else hashlib.sha256(f.read())
+                found[key] = ("file", os.path.getsize(path), digest.hexdigest())
+    return found
+
+
+class Case:
+    def __init__(self, wasm, *args, stdin=b""):
+        self.wasm, self.args, self.stdin = wasm, [str(a) for a in args], stdin
+
+    def __str__(self):
+        return " ".join([self.wasm, *self.args]) + (f" <{len(self.stdin)} bytes" if self.stdin else "")
+
+
+class Outcome:
+    def __init__(self, status, stdout, stderr, left, trap=""):
+        self.status, self.stdout, self.stderr = status, stdout, stderr
+        self.left, self.trap = left, trap
+
+
+def run_oracle(python, folder, cases):
+    """Outcomes in the order of the cases. Those that read their input get a process of their own."""
+    folder.mkdir()
+    entries = []
+    for i, case in enumerate(cases):
+        (folder / f"root{i}").mkdir()
+        entries.append({"wasm": str(harness.guest(case.wasm)), "args": [case.wasm, *case.args],
+                        "env": ENVIRONMENT, "dirs": [[str(folder / f"root{i}"), "/"]],
+                        "stdout": str(folder / f"out{i}"), "stderr": str(folder / f"err{i}")})
+    quiet = [i for i, case in enumerate(cases) if not case.stdin]
+    batches = [quiet] + [[i] for i, case in enumerate(cases) if case.stdin]
+    results = {}
+    for n, batch in enumerate(filter(None, batches)):
+        ask, answer = folder / f"cases{n}.json", folder / f"results{n}.json"
+        ask.write_text(json.dumps([entries[i] for i in batch]))
+        subprocess.run([python, HERE / "oracle.py", ask, answer], check=True, timeout=300,
+                       input=cases[batch[0]].stdin)
+        results.update(zip(batch, json.loads(answer.read_text())))
+    return [Outcome(results[i]["status"], (folder / f"out{i}").read_bytes(),
+                    (folder / f"err{i}").read_bytes(), tree(folder / f"root{i}"),
+                    results[i]["trap"]) for i in range(len(cases))]
+
+
+def run_ours(folder, data_dirs, cases, flags=(), mapped=True):
+    """The same under `shannon run`; a data directory serves one run at a time."""
+    folder.mkdir()
+    free = queue.SimpleQueue()
+    for data in data_dirs:
+        free.put(data)
+
+    def one(i):
+        case, root, data = cases[i], folder / f"root{i}", free.get()
+        root.mkdir()
+        command = ["run", "--data-dir", data, *flags]
+        command += [f"--env={k}={v}" for k, v in ENVIRONMENT.items()]
+        command += ["--dir", f"{root}::/"] if mapped else []
+        try:
+            done = harness.shannon(*command, harness.guest(case.wasm), "--", *case.args,
+                                   stdin=case.stdin)
+        finally:
+            free.put(data)
+        return Outcome(done.returncode, done.stdout, done.stderr, tree(root))
+
+    with concurrent.futures.ThreadPoolExecutor(len(data_dirs)) as pool:
+        return list(pool.map(one, range(len(cases))))
