@@ -1,7 +1,7 @@
-/* Durable steps through the whole engine: a WebAssembly agent that asks the calculator and waits for
- * the answer, each answer on disk (SurrealDB on RocksDB) before the agent sees it. One JSON line a
- * figure; fdatasync of the same disk is measured beside them in the same run.
- *   bench_engine [FOLDER]     a folder on the disk to measure, default the current one */
+/* Durable steps through the whole engine: a WebAssembly agent that asks the calculator and waits
+ * for the answer, each answer on disk (SurrealDB on RocksDB) before the agent sees it. One JSON
+ * line a figure; fdatasync of the same disk is measured beside them in the same run. bench_engine
+ * [FOLDER]     a folder on the disk to measure, default the current one */
 #include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ struct bench {
     struct sh_tools *tools;
     struct sh_policy *policy;
     struct sh_engine *engine;
-    unsigned open;       /* workflows that have not ended */
+    unsigned open; /* workflows that have not ended */
     size_t n_times;
     int64_t times[STEPS + 8]; /* of ActivityCompleted events, in microseconds */
     char hash[SH_HASH_HEX_BYTES];
@@ -129,8 +129,8 @@ static void on_submitted(void *arg, json_t *row, bool cached, const struct sh_er
     struct sh_err bad = {0};
 
     (void)cached;
-    if (err || sh_engine_subscribe(b->engine, sh_json_get_str(row, "id"), 0, on_event, on_missing, b,
-                                   &sub, &bad) < 0) {
+    if (err || sh_engine_subscribe(b->engine, sh_json_get_str(row, "id"), 0, on_event, on_missing,
+                                   b, &sub, &bad) < 0) {
         die("submit", err ? err : &bad);
     }
 }
@@ -147,8 +147,7 @@ static void on_added(void *arg, json_t *record, const struct sh_err *err) {
 
 static double run(struct bench *b, unsigned workflows, int steps) {
     sh_auto(sh_free_p) char *text = sh_asprintf(agent_text, steps);
-    sh_auto(sh_json_done) json_t *caps =
-        json_pack("{s:{s:i}}", "limits", "activities", steps + 1);
+    sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:i}}", "limits", "activities", steps + 1);
     uint64_t from;
 
     sh_engine_module_add(b->engine, sh_str(text), NULL, NULL, on_added, b);

@@ -13,7 +13,7 @@ from side_by_side import JOBS, Case, harness, oracle_python, run_oracle, run_our
 SEEDS = int(harness.os.environ.get("SHANNON_DIFFERENTIAL_SEEDS",
                                    "400" if harness.os.environ.get("SHANNON_LONG") else "24"))
 CALLS = 400
-BADF, EXIST, INVAL, PERM = 8, 20, 28, 63
+BADF, EXIST, INVAL, NOENT, PERM = 8, 20, 28, 44, 63
 
 # diff_random: when both refuse, which reason they give may differ here. (pattern of the call, pair
 # of errnos or None for any, why)
@@ -22,7 +22,8 @@ REFUSALS = (
      "two reasons to refuse (outside, too long, empty, no such folder): either may be named"),
     (r"^open .* oflags (2|3|6|7|10|11|14|15) ", None,
      "a directory asked for writing, creating or truncating: Wasmtime says EINVAL without a look"),
-    (r"^link ", (EXIST, PERM), "a directory under a name that is taken"),
+    (r"^link ", (EXIST, PERM), "a directory, under a name that is taken"),
+    (r"^link ", (NOENT, PERM), "a directory, into one that was removed"),
     (r"^set_size ", (INVAL, BADF), "a descriptor that is not for writing"),
 )
 

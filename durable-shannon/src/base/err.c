@@ -87,9 +87,7 @@ int sh_fail_at(struct sh_err *err, int code, const char *file, int line, const c
 
 int sh_fail_errno_at(struct sh_err *err, int code, int errnum, const char *file, int line,
                      const char *format, ...) {
-    code = errnum == ENOSPC || errnum == EDQUOT ? SH_E_NOSPC
-           : errnum == ENOMEM                   ? SH_E_NOMEM
-                                                : code;
+    code = errnum == ENOSPC || errnum == EDQUOT ? SH_E_NOSPC : errnum == ENOMEM ? SH_E_NOMEM : code;
     SH_ASSERT(code > SH_OK && code < SH_E_COUNT);
     if (!err) {
         return -code;

@@ -58,6 +58,14 @@ static size_t utf8_chars(struct sh_str s) {
     return n;
 }
 
+/* One component of a path, which the script is put under in the private directory. */
+static bool good_script_name(const char *name) {
+    size_t n = strlen(name);
+
+    return n > 0 && n <= 255 && !strchr(name, '/') && strcmp(name, ".") != 0 &&
+           strcmp(name, "..") != 0 && sh_utf8_valid(sh_str(name));
+}
+
 static int check(const struct sh_submit *in, struct sh_err *err) {
     struct sh_id id;
     size_t chars = utf8_chars(in->query);
@@ -75,6 +83,15 @@ static int check(const struct sh_submit *in, struct sh_err *err) {
                        "query or an input",
                        SH_QUERY_CHARS_MAX);
     }
+    if (in->script_name && !good_script_name(in->script_name)) {
+        return sh_fail(err, SH_E_INVAL,
+                       "script_name: expected a file name of 1 to 255 bytes without \"/\", not "
+                       "\"%.80s\"",
+                       in->script_name);
+    }
+    if (!sh_utf8_valid(in->agent) || memchr(in->agent.len ? in->agent.p : "", 0, in->agent.len)) {
+        return sh_fail(err, SH_E_INVAL, "agent: expected the name or hash of an agent as UTF-8");
+    }
     if (in->session.len > 0 && sh_id_parse(in->session, &id) < 0) {
         return sh_fail(err, SH_E_INVAL, "session: expected 1 to %d of A-Z a-z 0-9 : _ - .",
                        SH_ID_MAX);
@@ -91,10 +108,10 @@ static json_t *argv_json(const struct submission *s, bool python, const char *ag
 
     if (python) {
         sh_auto(sh_free_p) char *path = sh_asprintf("/%s", s->script_name);
-        json_array_append_new(argv, json_string(s->argv0 ? s->argv0 : "python"));
-        json_array_append_new(argv, json_string(path));
+        json_array_append_new(argv, sh_json_string(sh_str(s->argv0 ? s->argv0 : "python")));
+        json_array_append_new(argv, sh_json_string(sh_str(path)));
     } else {
-        json_array_append_new(argv, json_string(s->argv0 ? s->argv0 : agent));
+        json_array_append_new(argv, sh_json_string(sh_str(s->argv0 ? s->argv0 : agent)));
     }
     json_array_foreach(s->args, i, arg) {
         json_array_append(argv, arg);
@@ -109,7 +126,7 @@ static json_t *env_json(const json_t *env) {
 
     json_object_foreach((json_t *)(uintptr_t)env, key, value) {
         sh_auto(sh_free_p) char *pair = sh_asprintf("%s=%s", key, json_string_value(value));
-        json_array_append_new(list, json_string(pair));
+        json_array_append_new(list, sh_json_string(sh_str(pair)));
     }
     return list;
 }
@@ -148,6 +165,15 @@ static json_t *started_body(const struct submission *s, const struct sh_workflow
     return body;
 }
 
+static bool all_strings(const json_t *array) {
+    for (size_t i = 0; i < json_array_size(array); i++) {
+        if (!json_is_string(json_array_get(array, i))) {
+            return false;
+        }
+    }
+    return json_is_array(array);
+}
+
 int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, struct sh_err *err) {
     json_t *tty = json_object_get(body, "tty");
     int64_t version = sh_json_get_int(body, "v", 0);
@@ -175,7 +201,8 @@ int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, stru
         (ret->python &&
          sh_hash_parse(sh_json_get_str(body, "interpreter"), &ret->interpreter) < 0) ||
         sh_base64_decode(&ret->stdin_bytes, sh_json_get_str(body, "stdin")) < 0 || !ret->input ||
-        strchr(ret->script_name, '/') || version < 1) {
+        !all_strings(ret->argv) || !all_strings(ret->env) || version < 1 ||
+        (ret->python && !good_script_name(ret->script_name))) {
         return sh_fail(err, SH_E_CORRUPT, "event 1 (WorkflowStarted) is not readable");
     }
     return 0;
