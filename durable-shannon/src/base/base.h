@@ -13,5 +13,6 @@
 #include "base/mem.h"
 #include "base/str.h"
 #include "base/time.h"
+#include "base/tree.h"
 
 #endif

@@ -49,6 +49,11 @@ static void loader_end(struct loader *l, const struct sh_err *err) {
 }
 
 static int load_head(struct sh_workflow *wf, const struct sh_event *ev, struct sh_err *err) {
+    if ((strcmp(ev->type, "WorkflowStarted") == 0 && ev->seq != 1) ||
+        (strcmp(ev->type, "PolicyDecided") == 0 && ev->seq != 2)) {
+        return sh_fail(err, SH_E_CORRUPT, "event %llu is %s, which only begins a journal",
+                       (unsigned long long)ev->seq, ev->type);
+    }
     if (strcmp(ev->type, "WorkflowStarted") == 0) {
         return sh_spec_parse(ev->body, ev->time_us, &wf->spec, err);
     }
@@ -154,8 +159,8 @@ static void one_done(struct recovery *r) {
 }
 
 static void give_up(struct sh_workflow *wf, const struct sh_err *err) {
-    sh_log(SH_LOG_ERROR, "recovery-failed", "id=%s code=%s message=\"%s\"", wf->id.s,
-           sh_code_info(err->code)->name, err->message);
+    sh_log(SH_LOG_ERROR, "recovery-failed", "id=%s code=%s message=%s", wf->id.s,
+           sh_code_info(err->code)->name, SH_Q(sh_str(err->message)));
     sh_workflow_leave(wf);
 }
 

@@ -215,14 +215,6 @@ static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, voi
     struct verification *v = arg;
     const struct sh_history *h = &wf->history;
 
-    if (err && wf->journal.seq == 0 && err->code == SH_E_CORRUPT && !wf->spec.agent &&
-        h->last_seq == 0) {
-        struct sh_err none = {0};
-        sh_no_workflow(&none, wf->id.s);
-        sh_workflow_leave(wf);
-        verification_end(v, &none);
-        return;
-    }
     v->result = json_pack("{s:s, s:b, s:I, s:s}", "id", wf->id.s, "ok", err == NULL, "events",
                           (json_int_t)wf->journal.seq, "chain", err ? err->message : "ok");
     digest_done(v, h);
@@ -247,11 +239,22 @@ static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, voi
                     module_ready, wf);
 }
 
+static void row_found(void *arg, json_t *row, const struct sh_err *err) {
+    struct verification *v = arg;
+    struct sh_workflow *wf;
+    struct sh_id id;
+
+    if (err || sh_id_parse(sh_json_get_str(row, "id"), &id) < 0) {
+        verification_end(v, err);
+        return;
+    }
+    wf = sh_workflow_new(v->engine, &id);
+    wf->verify = true;
+    sh_loader_start(wf, digest_event, journal_loaded, v);
+}
+
 void sh_engine_verify(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, void *arg) {
     struct verification *v = sh_new(struct verification);
-    struct sh_err err = {0};
-    struct sh_workflow *wf;
-    struct sh_id parsed;
 
     v->engine = e;
     v->activities = json_array();
@@ -261,13 +264,5 @@ void sh_engine_verify(struct sh_engine *e, struct sh_str id, sh_engine_json_fn c
     sh_hasher_init(&v->stream[0]);
     sh_hasher_init(&v->stream[1]);
     sh_hasher_init(&v->emitted);
-    if (sh_id_parse(id, &parsed) < 0) {
-        sh_fail(&err, SH_E_INVAL, "expected a task id of 1 to %d of A-Z a-z 0-9 : _ - .",
-                SH_ID_MAX);
-        verification_end(v, &err);
-        return;
-    }
-    wf = sh_workflow_new(e, &parsed);
-    wf->verify = true;
-    sh_loader_start(wf, digest_event, journal_loaded, v);
+    sh_engine_get(e, id, row_found, v);
 }

@@ -2,7 +2,6 @@
 #include "engine/private.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <search.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -121,17 +120,6 @@ void sh_workflow_unpin(struct sh_workflow *wf) {
     }
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
-}
-
-static void remove_tree(const char *path) {
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-
 static char *workspace_path(const struct sh_workflow *wf) {
     return sh_asprintf("%s/work/%s%s", wf->engine->config.data_dir, wf->id.s,
                        wf->verify ? ".verify" : "");
@@ -141,7 +129,7 @@ static void dispose_work(struct sh_job *job) {
     struct disposal *d = sh_container_of(job, struct disposal, job);
 
     d->agent = sh_agent_free(d->agent);
-    remove_tree(d->workspace);
+    sh_tree_remove(d->workspace);
 }
 
 static void dispose_done(struct sh_job *job) {
@@ -256,7 +244,7 @@ static void launch_work(struct sh_job *job) {
     struct sh_engine *e = l->wf->engine;
 
     l->old = sh_agent_free(l->old);
-    remove_tree(l->workspace);
+    sh_tree_remove(l->workspace);
     if (check_mounts(l->wf, &l->err) < 0) {
         return;
     }

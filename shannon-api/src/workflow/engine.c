@@ -7,7 +7,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -280,13 +279,6 @@ int sh_app_open(struct sh_app *app, const struct sh_app_options *options, struct
     return open_engine(app, err);
 }
 
-static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *where) {
-    (void)st;
-    (void)type;
-    (void)where;
-    return remove(path) < 0 && errno != ENOENT ? -1 : 0;
-}
-
 void sh_app_stop(struct sh_app *app) {
     app->failed = false; /* closing waits are not cut short by the failure that led here */
     if (app->engine) {
@@ -311,7 +303,7 @@ void sh_app_close(struct sh_app *app) {
     app->policy = app->policy ? sh_policy_free(app->policy) : NULL;
     app->loop = app->loop ? sh_loop_free(app->loop) : NULL;
     if (app->ephemeral && app->root) {
-        nftw(app->root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
+        sh_tree_remove(app->root);
     }
     app->root = sh_free(app->root);
     sh_config_done(&app->config);

@@ -1,0 +1,3 @@
+module shannon.local/program
+
+go 1.21
