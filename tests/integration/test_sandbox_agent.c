@@ -108,17 +108,13 @@ START_TEST(fuel_is_equal_in_every_run_and_for_every_slice) {
 }
 END_TEST
 
-START_TEST(endless_loop_yields_and_can_be_interrupted_and_freed) {
+START_TEST(endless_loop_yields_and_can_be_freed) {
     struct rig r;
 
     rig_start(&r, "endless.wat", 100000);
     for (int i = 0; i < 20; i++) {
         ck_assert_int_eq(sh_agent_step(r.agent), SH_AGENT_YIELDED);
     }
-    sh_agent_interrupt(r.agent);
-    ck_assert(sh_agent_interrupted(r.agent));
-    ck_assert_int_eq(sh_agent_step(r.agent), SH_AGENT_YIELDED);
-    ck_assert(!sh_agent_interrupted(r.agent));
     rig_done(&r);
 }
 END_TEST
@@ -310,7 +306,7 @@ static Suite *suite(void) {
         cancel_is_revealed_once_in_journal_order,
         replay_gives_equal_effects_fuel_and_memory,
         fuel_is_equal_in_every_run_and_for_every_slice,
-        endless_loop_yields_and_can_be_interrupted_and_freed,
+        endless_loop_yields_and_can_be_freed,
         endless_start_section_yields_too,
         checkpoint_suspends_and_its_state_reaches_the_next_start,
         run_workflow_gets_the_input_and_its_result_is_the_output,

@@ -103,6 +103,8 @@ void fixture_start_engine(struct fixture *f) {
                                       .data_dir = f->dir,
                                       .executors = 2,
                                       .observe = true,
+                                      .attended = f->attended,
+                                      .approval_timeout_ms = f->approval_timeout_ms,
                                       .fatal = on_fatal,
                                       .fatal_arg = f};
 
@@ -247,6 +249,56 @@ int fixture_control(struct fixture *f, const char *id,
     struct waiting got = {.f = f};
 
     control(f->engine, sh_str(id), "a test", "because", on_json, &got);
+    fixture_run(f, &got.done);
+    json_decref(got.value);
+    return got.code;
+}
+
+json_t *fixture_approvals(struct fixture *f) {
+    struct waiting got = {.f = f};
+
+    sh_engine_approvals(f->engine, on_json, &got);
+    fixture_run(f, &got.done);
+    ck_assert_int_eq(got.code, 0);
+    return got.value;
+}
+
+static char *pending_of(struct fixture *f, const char *id) {
+    json_t *list = fixture_approvals(f), *item;
+    char *found = NULL;
+    size_t i;
+
+    json_array_foreach(list, i, item) {
+        if (!found && sh_str_eqz(sh_json_get_str(item, "workflow_id"), id)) {
+            found = sh_strdup(json_string_value(json_object_get(item, "approval_id")));
+        }
+    }
+    json_decref(list);
+    return found;
+}
+
+int fixture_answer(struct fixture *f, const char *id, const char *scope) {
+    struct waiting got = {.f = f};
+    char *approval = NULL;
+
+    for (uint64_t until = sh_mono_ns() + PATIENCE_NS; !approval && sh_mono_ns() < until;) {
+        fixture_run_ms(f, 2);
+        approval = pending_of(f, id);
+    }
+    ck_assert_msg(approval != NULL, "nothing was asked");
+    sh_engine_decide(f->engine, sh_str(id), sh_str(approval), scope != NULL, scope ? scope : "once",
+                     "a test", "because", on_json, &got);
+    fixture_run(f, &got.done);
+    json_decref(got.value);
+    sh_free(approval);
+    return got.code;
+}
+
+int fixture_decide(struct fixture *f, const char *id, const char *approval) {
+    struct waiting got = {.f = f};
+
+    sh_engine_decide(f->engine, sh_str(id), sh_str(approval), false, "once", "a test", "because",
+                     on_json, &got);
     fixture_run(f, &got.done);
     json_decref(got.value);
     return got.code;

@@ -23,6 +23,8 @@ struct fixture {
     struct sh_engine *engine;
     const json_t *policy_doc; /* set before opening, or NULL */
     bool fatal;
+    bool attended; /* set before opening: somebody can be asked */
+    uint64_t approval_timeout_ms;
 };
 
 void fixture_open(struct fixture *f, const char *name);
@@ -45,6 +47,12 @@ size_t fixture_count(json_t *events, const char *type, json_t **ret);
 /* Run the loop until *flag, at most 10 s. */
 void fixture_run(struct fixture *f, bool *flag);
 void fixture_run_ms(struct fixture *f, uint64_t ms);
+/* Questions that wait for a person; array */
+json_t *fixture_approvals(struct fixture *f);
+/* Wait until the workflow has one, and answer the first. scope NULL: deny. gives the error's code
+ */
+int fixture_answer(struct fixture *f, const char *id, const char *scope);
+int fixture_decide(struct fixture *f, const char *id, const char *approval); /* deny it */
 /* cancel, pause or resume; the error's code, 0 when done */
 int fixture_control(struct fixture *f, const char *id,
                     void (*control)(struct sh_engine *, struct sh_str, const char *, const char *,

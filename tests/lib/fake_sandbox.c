@@ -37,7 +37,6 @@ struct sh_agent {
     uint64_t spins;
     int32_t open[256];
     size_t n_open;
-    atomic_bool interrupted;
     bool checkpointed, started;
 };
 
@@ -141,14 +140,6 @@ struct sh_agent *sh_agent_free(struct sh_agent *a) {
 
 void sh_agent_push(struct sh_agent *a, const struct sh_tape_item *item) {
     sh_guest_push(&a->guest, item);
-}
-
-void sh_agent_interrupt(struct sh_agent *a) {
-    atomic_store(&a->interrupted, true);
-}
-
-bool sh_agent_interrupted(const struct sh_agent *a) {
-    return atomic_load(&a->interrupted);
 }
 
 const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a) {
@@ -385,7 +376,6 @@ static enum sh_agent_status finished(struct sh_agent *a) {
 enum sh_agent_status sh_agent_step(struct sh_agent *a) {
     uint64_t slice = 0;
 
-    atomic_store(&a->interrupted, false);
     for (;;) {
         const char *text = a->module->text;
         size_t len = strcspn(text + a->pc, "\n");

@@ -1,25 +1,12 @@
 /* See activity.h. The journal decides: a request that it knows is compared and, where it has an
  * outcome, never made again; a request without an outcome is made (again) under the same key. */
 #include "engine/private.h"
+#include "engine/request.h"
 
 #include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 
 #define RETRY_AFTER_MAX_MS 60000ULL
-
-struct request {
-    char *op;
-    json_t *args; /* as given; a string when it is not JSON */
-    json_t *id;   /* of a device line */
-    struct sh_err err;
-};
-
-static void request_done(struct request *rq) {
-    sh_free(rq->op);
-    json_decref(rq->args);
-    json_decref(rq->id);
-}
+#define MUST_ASK 1 /* a person decides */
 
 void sh_activities_init(struct sh_activities *as) {
     *as = (struct sh_activities){0};
@@ -39,6 +26,7 @@ static void activity_free(struct sh_activity *a) {
     sh_list_unlink(&a->link);
     as->n--;
     json_decref(a->args);
+    json_decref(a->asked_args);
     json_decref(a->id);
     sh_free(a);
 }
@@ -47,85 +35,6 @@ void sh_activities_stop(struct sh_workflow *wf) {
     while (!sh_list_empty(&wf->activities.list)) {
         activity_free(sh_container_of(wf->activities.list.next, struct sh_activity, link));
     }
-}
-
-/* A line of /dev/shannon: {"op":..., "args":{...}, "id":...}, options beside args. */
-static void parse_line(struct sh_str line, struct request *rq) {
-    json_t *object = NULL;
-    json_t *args;
-
-    if (sh_json_parse(line, SH_DEV_LINE_MAX, &object, &rq->err) == 0 &&
-        !json_is_string(json_object_get(object, "op"))) {
-        sh_fail(&rq->err, SH_E_INVAL,
-                "expected a line {\"op\":NAME,\"args\":{...}}, but it has no string \"op\"");
-    }
-    if (rq->err.code) {
-        json_decref(object);
-        rq->op = sh_strdup("");
-        rq->args = sh_json_string(line);
-        return;
-    }
-    rq->op = sh_strdup(json_string_value(json_object_get(object, "op")));
-    rq->id = json_incref(json_object_get(object, "id"));
-    args = json_object_get(object, "args");
-    rq->args = args ? json_deep_copy(args) : json_object();
-    if (json_is_object(rq->args)) {
-        static const char *const options[] = {"retry", "timeout_ms", "at_most_once"};
-        for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
-            json_t *option = json_object_get(object, options[i]);
-            if (option) {
-                json_object_set(rq->args, options[i], option);
-            }
-        }
-    }
-    json_decref(object);
-}
-
-static void parse_request(struct sh_str op, struct sh_str args, struct request *rq) {
-    *rq = (struct request){0};
-    if (op.len == 0) {
-        parse_line(args, rq);
-        return;
-    }
-    rq->op = sh_strndup0(op.p, op.len);
-    if (args.len == 0) {
-        rq->args = json_object();
-    } else if (sh_json_parse(args, SH_ACTIVITY_ARGS_MAX, &rq->args, &rq->err) < 0) {
-        rq->args = sh_json_string(args);
-    }
-}
-
-/* {ordinal, op, args, id?}: what a journal keeps of a request. */
-static json_t *request_body(const struct request *rq, uint64_t ordinal) {
-    json_t *body = json_object();
-
-    json_object_set_new(body, "ordinal", json_integer((json_int_t)ordinal));
-    json_object_set_new(body, "op", sh_json_string(sh_str(rq->op)));
-    json_object_set(body, "args", rq->args);
-    if (rq->id) {
-        json_object_set(body, "id", rq->id);
-    }
-    return body;
-}
-
-static bool same_request(struct sh_workflow *wf, struct sh_past_activity *past,
-                         const struct request *rq) {
-    json_t *id = json_object_get(past->request, "id");
-    json_t *args = json_object_get(past->request, "args");
-    char message[200];
-
-    if (sh_str_eqz(sh_json_get_str(past->request, "op"), rq->op) && json_equal(args, rq->args) &&
-        (id == rq->id || json_equal(id, rq->id))) {
-        return true;
-    }
-    sh_auto(sh_free_p) char *expected = sh_json_text(args);
-    sh_auto(sh_free_p) char *actual = sh_json_text(rq->args);
-    snprintf(message, sizeof(message),
-             "event %llu, activity %llu: the journal has %s %.50s, the agent asked for %.20s %.50s",
-             (unsigned long long)past->seq, (unsigned long long)past->ordinal,
-             json_string_value(json_object_get(past->request, "op")), expected, rq->op, actual);
-    sh_workflow_fail(wf, SH_E_NONDETERMINISM, message);
-    return false;
 }
 
 static int take_retry(struct sh_activity *a, json_t *retry, struct sh_err *err) {
@@ -175,10 +84,45 @@ static int take_options(struct sh_activity *a, struct sh_err *err) {
     return 0;
 }
 
-/* Everything that is decided before an activity may exist. */
-static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct request *rq,
+static int denied(const struct sh_workflow *wf, const char *tool, const char *why,
+                  struct sh_err *err) {
+    return sh_fail(err, SH_E_DENIED,
+                   "the tool \"%s\" is not granted to agent \"%s\"%s; the operator grants it with "
+                   "`--tool %s` or in policy.toml",
+                   tool, wf->spec.agent, why, tool);
+}
+
+/* The frozen capabilities and the policy in force, on one tool. 0, MUST_ASK, or -SH_E_DENIED. */
+static int may_call(const struct sh_workflow *wf, const struct sh_activity *a, struct sh_err *err) {
+    const char *tool = a->tool->capability;
+
+    if (!sh_capabilities_tool(&wf->spec.caps, sh_str(tool))) {
+        return denied(wf, tool, "", err);
+    }
+    switch (sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, sh_str(tool))) {
+    case SH_ALLOW:
+        return 0;
+    case SH_DENY:
+        return denied(wf, tool, " by the policy", err);
+    case SH_ASK:
+        break;
+    }
+    switch (sh_approval_known(wf, a->ordinal, tool)) {
+    case SH_ASKED_ALLOW:
+        return 0;
+    case SH_ASKED_MUST_ASK:
+        return MUST_ASK;
+    case SH_ASKED_DENY:
+        break;
+    }
+    return denied(wf, tool, ": the policy asks a person, and nobody has said yes", err);
+}
+
+/* Everything that is decided before an activity may exist. 0, MUST_ASK, or an error. */
+static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct sh_request *rq,
                  struct sh_err *err) {
     const struct sh_limits *limits = &wf->spec.caps.limits;
+    int asked = 0;
 
     if (rq->err.code) {
         *err = rq->err;
@@ -190,14 +134,9 @@ static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct req
                        rq->op);
     }
     if (a->tool->capability) {
-        struct sh_str tool = sh_str(a->tool->capability);
-        if (!sh_capabilities_tool(&wf->spec.caps, tool) ||
-            sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, tool) !=
-                SH_ALLOW) {
-            return sh_fail(err, SH_E_DENIED,
-                           "the tool \"%s\" is not granted to agent \"%s\"; the operator grants it "
-                           "with `--tool %s` or in policy.toml",
-                           a->tool->capability, wf->spec.agent, a->tool->capability);
+        asked = may_call(wf, a, err);
+        if (asked < 0) {
+            return asked;
         }
     }
     if (a->ordinal >= limits->activities) {
@@ -207,7 +146,7 @@ static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct req
     if (json_is_object(a->args) && take_options(a, err) < 0) {
         return -err->code;
     }
-    return sh_tool_check(a->tool, a->args, err);
+    return sh_tool_check(a->tool, a->args, err) < 0 ? -err->code : asked;
 }
 
 static json_t *outcome_body(const struct sh_activity *a) {
@@ -250,7 +189,6 @@ void sh_activity_succeed(struct sh_activity *a, json_t *result) {
 }
 
 static void attempt_again(struct sh_timer *t);
-static int64_t sleep_ms(const struct sh_activity *a);
 
 void sh_activity_fail(struct sh_activity *a, const struct sh_err *why, bool retryable,
                       uint64_t retry_after_ms) {
@@ -342,7 +280,7 @@ static void timer_fired(struct sh_timer *t) {
     struct sh_activity *a = sh_container_of(t, struct sh_activity, timer);
     struct sh_workflow *wf = a->wf;
 
-    sh_activity_succeed(a, json_pack("{s:I}", "slept_ms", (json_int_t)sleep_ms(a)));
+    sh_activity_succeed(a, json_pack("{s:I}", "slept_ms", (json_int_t)sh_sleep_ms(a)));
     sh_journal_commit(wf, NULL, NULL);
 }
 
@@ -374,53 +312,6 @@ void sh_activities_dispatch(struct sh_workflow *wf) {
 }
 
 /* ---- operations that the engine answers ---- */
-
-/* ISO 8601 in UTC, "2026-01-31T12:00:00Z" with an optional fraction, or milliseconds since 1970. */
-static int parse_until(const json_t *until, int64_t *ret_us, struct sh_err *err) {
-    const char *text = json_string_value(until);
-    struct tm tm = {0};
-    double fraction = 0;
-    char *rest;
-
-    if (json_is_integer(until)) {
-        *ret_us = json_integer_value(until) * 1000;
-        return 0;
-    }
-    rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
-    if (rest && *rest == '.') {
-        fraction = strtod(rest, &rest);
-    }
-    if (!rest || strcmp(rest, "Z") != 0) {
-        return sh_fail(err, SH_E_INVAL,
-                       "until: expected a time like 2026-01-31T12:00:00Z or milliseconds, got "
-                       "\"%.40s\"",
-                       text);
-    }
-    *ret_us = (int64_t)timegm(&tm) * 1000000 + (int64_t)(fraction * 1e6);
-    return 0;
-}
-
-/* The length of a relative sleep; an absolute one counts from the workflow's start. */
-static int64_t sleep_ms(const struct sh_activity *a) {
-    json_t *seconds = json_object_get(a->args, "seconds");
-
-    if (json_is_number(seconds)) {
-        return (int64_t)(json_number_value(seconds) * 1e3);
-    }
-    return json_object_get(a->args, "until") ? (a->due_us - a->wf->spec.started_us) / 1000
-                                             : sh_json_get_int(a->args, "ms", 0);
-}
-
-static int sleep_due(const struct sh_activity *a, int64_t now_us, int64_t *ret_due_us,
-                     struct sh_err *err) {
-    json_t *until = json_object_get(a->args, "until");
-
-    if (until) {
-        return parse_until(until, ret_due_us, err);
-    }
-    *ret_due_us = now_us + sleep_ms(a) * 1000;
-    return 0;
-}
 
 static void sleep_until(struct sh_activity *a, int64_t due_us) {
     int64_t left_us = due_us - sh_wall_us();
@@ -458,7 +349,7 @@ static void run_pure(struct sh_activity *a) {
 /* Scheduled by itself: an operation whose outcome comes later than its request. */
 static bool schedule(struct sh_activity *a, json_t *body, struct sh_err *err) {
     if (strcmp(a->tool->name, "sleep") == 0) {
-        if (sleep_due(a, sh_wall_us(), &a->due_us, err) < 0) {
+        if (sh_sleep_due(a, sh_wall_us(), &a->due_us, err) < 0) {
             json_decref(body);
             return false;
         }
@@ -501,51 +392,119 @@ static void refuse(struct sh_workflow *wf, json_t *body, const struct sh_err *wh
     }
 }
 
-static void activity_new(struct sh_workflow *wf, uint64_t ordinal, const struct request *rq,
+/* It may go: journaled where its outcome comes later, then on its way. */
+static void begin(struct sh_activity *a, json_t *body, const struct sh_past_activity *past) {
+    bool separate = a->tool->kind == SH_TOOL_REMOTE || strcmp(a->tool->name, "sleep") == 0;
+    struct sh_err err = {0};
+
+    past = past && past->scheduled ? past : NULL;
+    a->state = SH_ACTIVITY_READY;
+    a->attempt = past ? past->attempts : 0;
+    a->due_us = past ? past->due_us : 0;
+    if (!past && separate && !schedule(a, json_incref(body), &err)) {
+        refuse(a->wf, json_incref(body), &err);
+        activity_free(a);
+    } else {
+        go(a, past);
+    }
+}
+
+/* The policy asks: the question is an event, the activity rests until it is answered. */
+static void ask(struct sh_activity *a, json_t *body) {
+    const char *tool = a->tool->capability;
+
+    a->state = SH_ACTIVITY_ASKED;
+    sh_approval_request(a->wf,
+                        json_pack("[{s:o, s:s}]", "capability", json_sprintf("tool %s", tool),
+                                  "rule", "the policy asks"),
+                        json_incref(body), tool);
+}
+
+static void activity_new(struct sh_workflow *wf, uint64_t ordinal, const struct sh_request *rq,
                          const struct sh_past_activity *past) {
     struct sh_activity *a = sh_new(struct sh_activity);
     struct sh_err err = {0};
-    json_t *body = request_body(rq, ordinal);
-    bool separate;
+    json_t *body = sh_request_body(rq, ordinal);
+    int r;
 
     a->wf = wf;
     a->ordinal = ordinal;
     a->args = json_deep_copy(rq->args);
+    a->asked_args = json_incref(rq->args);
     a->id = json_incref(rq->id);
     a->retry = (struct sh_retry){.attempts = 4, .backoff_ms = 500, .backoff_max_ms = 30000};
     snprintf(a->key, sizeof(a->key), "%s:%llu", wf->id.s, (unsigned long long)ordinal);
     sh_list_push(&wf->activities.list, &a->link);
     wf->activities.n++;
-    if (admit(wf, a, rq, &err) < 0) {
-        refuse(wf, body, &err);
-        activity_free(a);
-        return;
-    }
-    a->attempt = past ? past->attempts : 0;
-    a->due_us = past ? past->due_us : 0;
-    separate = a->tool->kind == SH_TOOL_REMOTE || strcmp(a->tool->name, "sleep") == 0;
-    if (!past && separate && !schedule(a, json_incref(body), &err)) {
+    r = admit(wf, a, rq, &err);
+    if (r < 0) {
         refuse(wf, json_incref(body), &err);
         activity_free(a);
+    } else if (r == MUST_ASK) {
+        ask(a, body);
     } else {
-        go(a, past);
+        begin(a, body, past);
     }
     json_decref(body);
+}
+
+static struct sh_activity *asked(struct sh_workflow *wf, uint64_t ordinal) {
+    sh_list_each (node, &wf->activities.list) {
+        struct sh_activity *a = sh_container_of(node, struct sh_activity, link);
+        if (a->ordinal == ordinal && a->state == SH_ACTIVITY_ASKED) {
+            return a;
+        }
+    }
+    return NULL;
+}
+
+/* The request as it was journaled with the question: options and all. */
+static json_t *asked_body(const struct sh_activity *a) {
+    json_t *body = json_pack("{s:I, s:s, s:O}", "ordinal", (json_int_t)a->ordinal, "op",
+                             a->tool->name, "args", a->asked_args);
+
+    if (a->id) {
+        json_object_set(body, "id", a->id);
+    }
+    return body;
+}
+
+void sh_activity_approved(struct sh_workflow *wf, uint64_t ordinal) {
+    struct sh_activity *a = asked(wf, ordinal);
+
+    if (a) {
+        json_t *body = asked_body(a);
+        begin(a, body, NULL);
+        json_decref(body);
+        sh_journal_commit(wf, NULL, NULL);
+        if (wf->journal.inputs_pending == 0) {
+            sh_activities_dispatch(wf);
+        }
+    }
+}
+
+void sh_activity_denied(struct sh_workflow *wf, uint64_t ordinal, const struct sh_err *why) {
+    struct sh_activity *a = asked(wf, ordinal);
+
+    if (a) {
+        refuse(wf, asked_body(a), why);
+        activity_free(a);
+    }
 }
 
 bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str op,
                        struct sh_str args) {
     struct sh_past_activity *past = sh_history_activity(&wf->history, ordinal);
-    struct request rq;
+    struct sh_request rq;
     bool ok = true;
 
-    parse_request(op, args, &rq);
+    sh_request_parse(op, args, &rq);
     if (strcmp(rq.op, "output") == 0 && json_object_get(rq.args, "value")) {
         json_decref(wf->output);
         wf->output = json_incref(json_object_get(rq.args, "value"));
     }
     if (past) {
-        ok = same_request(wf, past, &rq);
+        ok = sh_request_same(wf, past, &rq);
         if (ok && !past->matched) {
             past->matched = true;
             wf->history.unmatched--;
@@ -554,7 +513,7 @@ bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str o
     if (ok && !wf->verify && !(past && past->finished)) {
         activity_new(wf, ordinal, &rq, past);
     }
-    request_done(&rq);
+    sh_request_done(&rq);
     return ok;
 }
 

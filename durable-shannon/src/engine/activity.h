@@ -1,5 +1,6 @@
 /* Activities: what an agent asks of the world. One struct per activity without a durable outcome:
  *
+ *   ASKED (a person decides first) -> READY or, denied, DONE
  *   READY (an input before it is not durable yet) -> OUT (called, or its timer runs)
  *       -> BACKOFF (a retryable failure was journaled) -> OUT ...
  *       -> DONE (its outcome is in the journal, on the way to disk) */
@@ -13,6 +14,7 @@ struct sh_workflow;
 struct sh_past_activity;
 
 enum sh_activity_state {
+    SH_ACTIVITY_ASKED,
     SH_ACTIVITY_READY,
     SH_ACTIVITY_OUT,
     SH_ACTIVITY_BACKOFF,
@@ -30,8 +32,9 @@ struct sh_activity {
     uint64_t ordinal;
     enum sh_activity_state state;
     const struct sh_tool *tool;
-    json_t *args; /* without the options below */
-    json_t *id;   /* of a device line, or NULL */
+    json_t *args;       /* without the options below */
+    json_t *asked_args; /* as the agent gave them */
+    json_t *id;         /* of a device line, or NULL */
     char key[SH_ID_MAX + 24];
     struct sh_retry retry;
     uint64_t timeout_ms;
@@ -55,11 +58,20 @@ bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str o
                        struct sh_str args);
 /* Inputs became durable: let READY activities leave. */
 void sh_activities_dispatch(struct sh_workflow *wf);
+/* A person has answered; the activity may not have been asked for again yet, then nothing happens.
+ */
+void sh_activity_approved(struct sh_workflow *wf, uint64_t ordinal);
+void sh_activity_denied(struct sh_workflow *wf, uint64_t ordinal, const struct sh_err *why);
 /* The text a guest reads for an outcome event; the same live and in replay. */
 void sh_activity_result_text(const json_t *event_body, struct sh_buf *out);
 
 /* kv.c: kv.get and kv.put of a session */
 void sh_kv_run(struct sh_activity *a);
+
+/* sleep.c: when a sleep that begins now ends, and how long it is.  fails  SH_E_INVAL */
+int sh_sleep_due(const struct sh_activity *a, int64_t now_us, int64_t *ret_due_us,
+                 struct sh_err *err);
+int64_t sh_sleep_ms(const struct sh_activity *a);
 
 /* for activity.c and kv.c */
 void sh_activity_succeed(struct sh_activity *a, json_t *result); /* takes result */

@@ -62,8 +62,25 @@ static void write_event(struct control *c, struct sh_workflow *wf, const char *t
     sh_journal_commit(wf, written, c);
 }
 
-static bool alive(const struct sh_workflow *wf) {
-    return wf && wf->phase < SH_PHASE_ENDING && !wf->leaving;
+int sh_workflow_is_reading(struct sh_err *err) {
+    return sh_fail(err, SH_E_UNAVAILABLE,
+                   "the task is being taken up from its journal; try again in a moment");
+}
+
+/* Can an event be added to it? Else the answer is given, now or after a look at its row. */
+static bool alive(struct control *c, struct sh_workflow *wf, struct sh_str id) {
+    struct sh_err err = {0};
+
+    if (wf && wf->reading) {
+        sh_workflow_is_reading(&err);
+        control_end(c, NULL, &err);
+        return false;
+    }
+    if (!wf || wf->phase >= SH_PHASE_ENDING || wf->leaving) {
+        sh_engine_get(c->engine, id, ended, c);
+        return false;
+    }
+    return true;
 }
 
 void sh_engine_cancel(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
@@ -71,9 +88,10 @@ void sh_engine_cancel(struct sh_engine *e, struct sh_str id, const char *by, con
     struct sh_workflow *wf = sh_workflow_find(e, id);
     struct control *c = control_new(e, "cancel", cb, arg);
 
-    if (!alive(wf)) {
-        sh_engine_get(e, id, ended, c);
-    } else if (wf->cancel_requested) {
+    if (!alive(c, wf, id)) {
+        return;
+    }
+    if (wf->cancel_requested) {
         control_end(c, wf->row, NULL);
     } else {
         write_event(c, wf, "CancelRequested", wf->paused ? "paused" : "running", by, reason);
@@ -85,9 +103,10 @@ void sh_engine_pause(struct sh_engine *e, struct sh_str id, const char *by, cons
     struct sh_workflow *wf = sh_workflow_find(e, id);
     struct control *c = control_new(e, "pause", cb, arg);
 
-    if (!alive(wf)) {
-        sh_engine_get(e, id, ended, c);
-    } else if (wf->paused) {
+    if (!alive(c, wf, id)) {
+        return;
+    }
+    if (wf->paused) {
         control_end(c, wf->row, NULL);
     } else {
         write_event(c, wf, "Paused", "paused", by, reason);
@@ -99,9 +118,10 @@ void sh_engine_resume(struct sh_engine *e, struct sh_str id, const char *by, con
     struct sh_workflow *wf = sh_workflow_find(e, id);
     struct control *c = control_new(e, "resume", cb, arg);
 
-    if (!alive(wf)) {
-        sh_engine_get(e, id, ended, c);
-    } else if (!wf->paused) {
+    if (!alive(c, wf, id)) {
+        return;
+    }
+    if (!wf->paused) {
         control_end(c, wf->row, NULL);
     } else {
         write_event(c, wf, "Resumed", "running", by, reason);
@@ -112,7 +132,7 @@ int sh_engine_stdin(struct sh_engine *e, struct sh_str id, struct sh_str bytes, 
                     struct sh_err *err) {
     struct sh_workflow *wf = sh_workflow_find(e, id);
 
-    if (!alive(wf)) {
+    if (!wf || wf->phase >= SH_PHASE_ENDING || wf->leaving) {
         return sh_fail(err, SH_E_NOT_FOUND, "there is no running task of that id");
     }
     if (!wf->spec.stdin_live || wf->stdin_eof) {

@@ -41,6 +41,7 @@ static void engine_end(struct sh_msg *msg) {
         /* their owners free them */
     }
     sh_module_cache_done(&e->modules);
+    json_decref(e->grants);
     engine_free(e);
     sh_free(ending);
     if (cb) {
@@ -73,6 +74,17 @@ void sh_engine_fatal(struct sh_engine *e, const struct sh_err *err) {
     }
 }
 
+static void grants_loaded(void *arg, const struct sh_err *err) {
+    struct sh_engine *e = arg;
+
+    if (err) {
+        e->started(e->started_arg, err);
+    } else {
+        sh_engine_recover(e, e->started, e->started_arg);
+    }
+    sh_engine_unpin(e);
+}
+
 static void turn_over(void *arg) {
     struct sh_engine *e = arg;
 
@@ -93,6 +105,9 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
     e->config.data_dir = e->data_dir = copy(config->data_dir);
     e->config.default_agent = e->default_agent = copy(config->default_agent);
     e->config.python = e->python = copy(config->python);
+    if (e->config.approval_timeout_ms == 0) {
+        e->config.approval_timeout_ms = 600000;
+    }
     e->store = config->store;
     e->loop = config->loop;
     e->pins = 1;
@@ -108,8 +123,12 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
         return -err->code;
     }
     sh_loop_on_turn(e->loop, turn_over, e);
+    e->grants = json_object();
+    e->pins++;
+    e->started = cb;
+    e->started_arg = arg;
     *ret = e;
-    sh_engine_recover(e, cb, arg);
+    sh_approvals_load(e, grants_loaded, e);
     return 0;
 }
 

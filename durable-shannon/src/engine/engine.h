@@ -29,8 +29,11 @@ struct sh_engine_config {
     bool observe;                   /* false: --ephemeral, mapped directories are not recorded */
     const char *default_agent;      /* name of a registered module */
     const char *python;             /* path of the CPython module, or NULL: scripts are refused */
-    bool passive; /* unfinished workflows stay where they are (commands that only look, `shannon
-                     run`); what is submitted or asked for now is carried out all the same */
+    bool passive;  /* unfinished workflows stay where they are (commands that only look, `shannon
+                      run`); what is submitted or asked for now is carried out all the same */
+    bool attended; /* somebody can be asked: the verdict "ask" waits for sh_engine_decide. Else it
+                      is a denial */
+    uint64_t approval_timeout_ms; /* a question without an answer is denied after this; 0: 10 min */
     /* The store's outcome is unknown or the disk is full: nothing more is told; leave with 125. */
     void (*fatal)(void *arg, const struct sh_err *err);
     void *fatal_arg;
@@ -84,6 +87,17 @@ void sh_engine_get(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, 
 /* status and session may be NULL. gives {tasks:[row...], total} newest first */
 void sh_engine_list(struct sh_engine *e, const char *status, const char *session, size_t offset,
                     size_t limit, sh_engine_json_fn cb, void *arg);
+/* Sessions: {session, workflow (the latest), updated_at, title?}; the tasks of one are
+ * sh_engine_list's. A list gives {sessions:[...], total}, last used first. */
+void sh_engine_session_list(struct sh_engine *e, size_t offset, size_t limit, sh_engine_json_fn cb,
+                            void *arg);
+void sh_engine_session_get(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, void *arg);
+/* title: valid UTF-8 */
+void sh_engine_session_title(struct sh_engine *e, struct sh_str id, const char *title,
+                             sh_engine_json_fn cb, void *arg);
+/* Out of the list, with its title. Its tasks stay, and the next one of them brings it back. */
+void sh_engine_session_forget(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb,
+                              void *arg);
 /* Events with after < seq: {events:[{seq, time_us, type, body, hash}], more: bool}. body parsed. */
 void sh_engine_events(struct sh_engine *e, struct sh_str id, uint64_t after, size_t limit,
                       sh_engine_json_fn cb, void *arg);
@@ -98,6 +112,15 @@ void sh_engine_resume(struct sh_engine *e, struct sh_str id, const char *by, con
 /* A chunk of standard input; eof after it. Accepted only where stdin_live was set. */
 int sh_engine_stdin(struct sh_engine *e, struct sh_str id, struct sh_str bytes, bool eof,
                     struct sh_err *err);
+
+/* Questions that wait for a person: [{approval_id, workflow_id, agent, asks: [{capability, rule}],
+ * tool?, op?, args?, at_us, expires_us}]. */
+void sh_engine_approvals(struct sh_engine *e, sh_engine_json_fn cb, void *arg);
+/* scope: "once" (this call), "run" (this tool in this workflow) or "always" (a grant to the
+ * module's hash). by, reason: for people. cb with the row when durable. SH_E_STATE: not pending. */
+void sh_engine_decide(struct sh_engine *e, struct sh_str workflow, struct sh_str approval,
+                      bool allow, const char *scope, const char *by, const char *reason,
+                      sh_engine_json_fn cb, void *arg);
 
 /* Replay from the journal alone and compare: gives {id, ok, events, chain: "ok"|..., replay:
  * "ok"|"partial"|"skipped", fuel, digest (run digest, SEMANTICS 26), mismatch?: {seq, expected,

@@ -63,8 +63,7 @@ static void *executor_main(void *arg) {
         }
         task->status = sh_agent_step(task->agent);
         sh_agent_effects(task->agent, &n_effects);
-        if (task->status == SH_AGENT_YIELDED && n_effects == 0 &&
-            !sh_agent_interrupted(task->agent)) {
+        if (task->status == SH_AGENT_YIELDED && n_effects == 0 && !atomic_load(&task->interrupt)) {
             put(x, &x->sliced, task);
         } else {
             sh_loop_post(x->loop, &task->msg);
@@ -98,7 +97,12 @@ int sh_executors_new(struct sh_loop *loop, unsigned n, struct sh_executors **ret
 
 void sh_executors_run(struct sh_executors *x, struct sh_task *task) {
     task->msg.run = stepped;
+    atomic_store(&task->interrupt, false);
     put(x, &x->answered, task);
+}
+
+void sh_task_interrupt(struct sh_task *task) {
+    atomic_store(&task->interrupt, true);
 }
 
 struct sh_executors *sh_executors_free(struct sh_executors *x) {

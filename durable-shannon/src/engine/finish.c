@@ -73,6 +73,9 @@ static void end_with(struct sh_workflow *wf, const char *type, json_t *body, int
     sh_timer_stop(&wf->grace_timer);
     sh_wall_stop(wf);
     sh_activities_stop(wf);
+    sh_approvals_stop(wf);
+    json_object_del(wf->row, "approvals");
+    json_object_del(wf->row, "approval_pending");
     json_object_set(wf->row, "result", json_object_get(body, "result"));
     json_object_set(wf->row, "output", json_object_get(body, "output"));
     json_object_set(wf->row, "exit_status", json_object_get(body, "exit_status"));

@@ -73,7 +73,9 @@ static int add_activity(struct sh_history *h, const struct sh_event *ev, struct 
     if (strcmp(ev->type, "ActivityRetried") == 0) {
         a->attempts = (unsigned)sh_json_get_int(ev->body, "attempt", 0);
         a->next_at_us = sh_json_get_int(ev->body, "next_at_us", 0);
-    } else if (strcmp(ev->type, "ActivityScheduled") != 0) {
+    } else if (strcmp(ev->type, "ActivityScheduled") == 0) {
+        a->scheduled = true;
+    } else if (strcmp(ev->type, "ApprovalRequested") != 0) {
         a->finished = true;
     }
     return 0;
@@ -153,7 +155,9 @@ int sh_history_add(struct sh_history *h, const struct sh_event *ev, struct sh_er
         h->final = ev->body;
         h->final_type = ev->type;
         h->final_seq = ev->seq;
-    } else if (strncmp(ev->type, "Activity", 8) == 0 || strcmp(ev->type, "TimerFired") == 0) {
+    } else if (strncmp(ev->type, "Activity", 8) == 0 || strcmp(ev->type, "TimerFired") == 0 ||
+               (strcmp(ev->type, "ApprovalRequested") == 0 &&
+                json_object_get(ev->body, "ordinal"))) {
         return add_activity(h, ev, err);
     } else if (strcmp(ev->type, "Emitted") == 0) {
         return add_note(h, ev, 0, err);

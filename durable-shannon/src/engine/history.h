@@ -14,6 +14,7 @@ struct sh_past_activity {
     unsigned attempts;     /* ActivityRetried so far */
     int64_t next_at_us;
     bool matched, finished;
+    bool scheduled; /* else the journal shows only that a person was asked */
 };
 
 struct sh_past_note { /* Emitted or Published */

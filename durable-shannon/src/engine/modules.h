@@ -26,8 +26,8 @@ bool sh_module_is_script(struct sh_str bytes);
 char *sh_modules_path(const struct sh_engine *e, const struct sh_hash *hash);
 /* Whole file, at most max bytes. Blocks: pool threads. */
 int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err *err);
-/* Atomic: a temporary name, then the real one. Blocks. Durable as well (fsync of the file and of its
- * folder) where the file must outlive this process: what a restart makes again need not be. */
+/* Atomic: a temporary name, then the real one. Blocks. Durable as well (fsync of the file and of
+ * its folder) where the file must outlive this process: what a restart makes again need not be. */
 int sh_file_write(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err);
 int sh_file_write_durable(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err);
 

@@ -12,6 +12,7 @@
 #define SH_ENGINE_PRIVATE_H
 
 #include "engine/activity.h"
+#include "engine/approval.h"
 #include "engine/engine.h"
 #include "engine/executor.h"
 #include "engine/history.h"
@@ -60,11 +61,13 @@ struct sh_workflow {
     struct sh_list inputs; /* struct sh_input: durable, not yet pushed to the agent */
     bool waiting;          /* HELD: the agent waits (else it is runnable but paused) */
     bool paused, verify;
+    bool reading; /* its journal is being read: nothing may be added to it */
     bool cancel_requested;
     int doom; /* code of an end from outside that waits for the agent, or 0 */
     char doom_message[200];
 
     struct sh_activities activities;
+    struct sh_approvals approvals;
 
     struct sh_timer sleep_timer, wall_timer, grace_timer, doom_timer;
     uint64_t wall_from_ns, wall_spent_us;
@@ -100,10 +103,13 @@ struct sh_engine {
     struct sh_module_cache modules;
     struct sh_list parked;        /* workflows that the host failed, to be tried again */
     struct sh_list subscriptions; /* still reading, of workflows not in memory */
+    json_t *grants;               /* {"grant:HASH:CAPABILITY": record} */
     struct sh_list pending_keys;  /* idempotency keys of submissions under way */
     char owner[40];
     unsigned pins;
     bool stopping, dead;
+    sh_store_done_fn started;
+    void *started_arg;
     void (*stopped)(void *arg);
     void *stopped_arg;
 };
@@ -159,6 +165,12 @@ void sh_loader_start(struct sh_workflow *wf, sh_loader_each_fn each, sh_loader_d
  * leaves memory and is taken up from its journal again after SH_PARK_NS. */
 void sh_workflow_park(struct sh_workflow *wf, int code, const char *message);
 void sh_parked_stop(struct sh_engine *e);
+
+/* sessions.c */
+void sh_session_put(struct sh_workflow *wf); /* into the open commit, which starts wf */
+
+/* control.c */
+int sh_workflow_is_reading(struct sh_err *err); /* -SH_E_UNAVAILABLE */
 
 /* query.c */
 int sh_no_workflow(struct sh_err *err, const char *id); /* -SH_E_NOT_FOUND */

@@ -42,6 +42,7 @@ static const char *const unfinished[] = {"running", "paused", "queued"};
 static void loader_end(struct loader *l, const struct sh_err *err) {
     struct sh_workflow *wf = l->wf;
 
+    wf->reading = false;
     wf->answer.len = wf->answer_kept; /* the rest comes again by replay */
     l->done(wf, err, l->arg);
     sh_free(l);
@@ -145,6 +146,7 @@ void sh_loader_start(struct sh_workflow *wf, sh_loader_each_fn each, sh_loader_d
     l->done = done;
     l->arg = arg;
     wf->pins++;
+    wf->reading = true;
     sh_history_init(&wf->history);
     sh_store_read_events(wf->engine->store, sh_str(wf->id.s), 0, SH_JOURNAL_PAGE, page_loaded, l);
 }
@@ -178,7 +180,12 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
                        json_pack("{s:s, s:s}", "owner", wf->engine->owner, "runtime",
                                  sh_sandbox_runtime(wf->engine->config.sandbox)));
         sh_journal_commit(wf, NULL, NULL);
-        sh_workflow_launch(wf);
+        sh_approvals_arm(wf);
+        if (sh_approval_start_pending(wf)) {
+            wf->phase = SH_PHASE_HELD; /* without an agent, until a person has answered */
+        } else {
+            sh_workflow_launch(wf);
+        }
     }
     one_done(r);
     sh_workflow_unpin(wf);

@@ -208,7 +208,53 @@ int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, stru
     return 0;
 }
 
-static json_t *decided_body(const struct sh_decision *d) {
+/* Everything asked for that a person has to decide: [{capability, rule}], or NULL when something is
+ * plainly denied. What the person granted for good is left out. */
+static json_t *questions(const struct submission *s, const struct sh_hash *hash,
+                         const struct sh_decision *d) {
+    json_t *asks = json_array();
+
+    for (size_t i = 0; i < d->n_denials; i++) {
+        if (d->denials[i].verdict != SH_ASK) {
+            json_decref(asks);
+            return NULL;
+        }
+        if (!sh_approval_granted(s->engine, hash, d->denials[i].capability)) {
+            json_array_append_new(asks,
+                                  json_pack("{s:s, s:s}", "capability", d->denials[i].capability,
+                                            "rule", d->denials[i].rule));
+        }
+    }
+    return asks;
+}
+
+/* The policy's decision. Where it asks and somebody is there, the capabilities are those that a yes
+ * gives, and ret_asks is what to ask first (NULL: nothing). */
+static int judge(const struct submission *s, const struct sh_hash *hash, struct sh_decision *ret,
+                 json_t **ret_asks, struct sh_err *err) {
+    const struct sh_capabilities *request = s->capabilities ? &s->request : NULL;
+    bool attended = s->engine->config.attended;
+    json_t *asks;
+
+    if (sh_policy_decide_asking(s->policy, sh_str(s->agent), hash, &s->manifest, request,
+                                attended ? SH_ASKS_LATER : SH_ASKS_DENIED, ret, err) < 0) {
+        return -err->code;
+    }
+    asks = attended && ret->n_denials > 0 ? questions(s, hash, ret) : NULL;
+    if (!asks) {
+        return 0;
+    }
+    sh_decision_done(ret);
+    if (json_array_size(asks) > 0) {
+        *ret_asks = asks;
+    } else {
+        json_decref(asks);
+    }
+    return sh_policy_decide_asking(s->policy, sh_str(s->agent), hash, &s->manifest, request,
+                                   SH_ASKS_GRANTED, ret, err);
+}
+
+static json_t *decided_body(const struct sh_decision *d, const json_t *asks) {
     json_t *denials = json_array();
 
     for (size_t i = 0; i < d->n_denials; i++) {
@@ -217,8 +263,11 @@ static json_t *decided_body(const struct sh_decision *d) {
                                                  "capability", d->denials[i].capability, "rule",
                                                  d->denials[i].rule));
     }
-    return json_pack("{s:s, s:o, s:o}", "verdict", d->n_denials ? "deny" : "allow", "capabilities",
-                     sh_capabilities_json(&d->effective), "denials", denials);
+    return json_pack("{s:s, s:o, s:o}", "verdict",
+                     d->n_denials ? "deny"
+                     : asks       ? "ask"
+                                  : "allow",
+                     "capabilities", sh_capabilities_json(&d->effective), "denials", denials);
 }
 
 static json_t *first_row(const struct submission *s, const struct sh_workflow *wf) {
@@ -269,6 +318,7 @@ static void reject(struct submission *s, struct sh_workflow *wf, const struct sh
 
 static void begin(struct submission *s) {
     struct sh_decision d = {0};
+    json_t *asks = NULL;
     struct sh_err err = {0};
     struct sh_hash hash;
     struct sh_workflow *wf;
@@ -276,8 +326,7 @@ static void begin(struct submission *s) {
     json_t *body;
 
     sh_hash_parse(sh_json_get_str(s->record, "hash"), &hash);
-    if (sh_policy_decide(s->policy, sh_str(s->agent), &hash, &s->manifest,
-                         s->capabilities ? &s->request : NULL, &d, &err) < 0) {
+    if (judge(s, &hash, &d, &asks, &err) < 0) {
         answer(s, NULL, false, &err);
         return;
     }
@@ -291,10 +340,11 @@ static void begin(struct submission *s) {
     }
     sh_journal_add(wf, "WorkflowStarted", body);
     wf->spec.started_us = wf->journal.time_us;
-    sh_journal_add(wf, "PolicyDecided", decided_body(&d));
+    sh_journal_add(wf, "PolicyDecided", decided_body(&d, asks));
     json_decref(wf->row);
     wf->row = first_row(s, wf);
     put_key(s, wf);
+    sh_session_put(wf);
     sh_workflow_enter(wf);
     if (d.n_denials > 0) {
         reject(s, wf, &d);
@@ -302,10 +352,18 @@ static void begin(struct submission *s) {
         wf->spec.caps = d.effective;
         d.effective = (struct sh_capabilities){0};
         wf->journal.bytes_max = wf->spec.caps.limits.journal_bytes;
-        sh_workflow_row_put(wf, "running");
+        if (asks) {
+            wf->phase = SH_PHASE_HELD; /* without an agent, until a person has answered */
+            sh_approval_request(wf, json_incref(asks), NULL, NULL);
+        } else {
+            sh_workflow_row_put(wf, "running");
+        }
         sh_journal_commit(wf, started, s);
-        sh_workflow_launch(wf);
+        if (!asks) {
+            sh_workflow_launch(wf);
+        }
     }
+    json_decref(asks);
     sh_decision_done(&d);
 }
 

@@ -49,6 +49,7 @@ struct sh_workflow *sh_workflow_new(struct sh_engine *e, const struct sh_id *id)
     wf->row = json_object();
     sh_journal_init(&wf->journal, id);
     sh_activities_init(&wf->activities);
+    sh_approvals_init(&wf->approvals);
     sh_list_init(&wf->inputs);
     sh_list_init(&wf->subscriptions);
     sh_buf_init(&wf->answer, SH_RESULT_TEXT_MAX);
@@ -100,6 +101,7 @@ static void workflow_free(struct sh_workflow *wf) {
     while (!sh_list_empty(&wf->inputs)) {
         input_free(sh_container_of(wf->inputs.next, struct sh_input, link));
     }
+    sh_approvals_done(&wf->approvals);
     sh_history_done(&wf->history);
     sh_journal_done(&wf->journal);
     sh_spec_done(&wf->spec);
@@ -163,6 +165,7 @@ void sh_workflow_leave(struct sh_workflow *wf) {
     sh_timer_stop(&wf->doom_timer);
     sh_wall_stop(wf);
     sh_activities_stop(wf);
+    sh_approvals_stop(wf);
     sh_live_detach(wf);
     if (wf->entered) {
         tdelete(wf, &wf->engine->by_id, by_id);
@@ -170,7 +173,7 @@ void sh_workflow_leave(struct sh_workflow *wf) {
     sh_list_unlink(&wf->link);
     wf->engine->n_workflows--;
     if (wf->phase == SH_PHASE_RUNNABLE) {
-        sh_agent_interrupt(wf->agent); /* stepped() frees it */
+        sh_task_interrupt(&wf->task); /* stepped() frees it */
     } else if (wf->agent) {
         dispose(wf);
     }
@@ -405,7 +408,7 @@ void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message) {
     wf->doom = code;
     snprintf(wf->doom_message, sizeof(wf->doom_message), "%s", message);
     if (wf->phase == SH_PHASE_RUNNABLE) {
-        sh_agent_interrupt(wf->agent);
+        sh_task_interrupt(&wf->task);
     } else {
         sh_timer_start(wf->engine->loop, &wf->doom_timer, 0, doomed);
     }
@@ -422,8 +425,8 @@ void sh_workflow_input(struct sh_workflow *wf, const struct sh_tape_item *item) 
 }
 
 void sh_workflow_poke(struct sh_workflow *wf) {
-    if (wf->phase != SH_PHASE_HELD || wf->paused || wf->doom || wf->engine->stopping ||
-        wf->leaving) {
+    if (wf->phase != SH_PHASE_HELD || !wf->agent || wf->paused || wf->doom ||
+        wf->engine->stopping || wf->leaving) {
         sh_wall_update(wf);
         return;
     }
@@ -495,7 +498,7 @@ static void stdin_begin(struct sh_workflow *wf, const struct sh_agent_wait *w) {
 void sh_workflow_stdin_ready(struct sh_workflow *wf) {
     const struct sh_agent_wait *w;
 
-    if (wf->phase == SH_PHASE_HELD && wf->waiting) {
+    if (wf->phase == SH_PHASE_HELD && wf->agent && wf->waiting) {
         w = sh_agent_wait(wf->agent);
         if (w->kind == SH_WAIT_STDIN) {
             stdin_begin(wf, w);
@@ -675,7 +678,7 @@ static void apply_control(struct sh_workflow *wf, const struct sh_event *ev) {
     if (strcmp(ev->type, "Paused") == 0) {
         wf->paused = true;
         if (wf->phase == SH_PHASE_RUNNABLE) {
-            sh_agent_interrupt(wf->agent);
+            sh_task_interrupt(&wf->task);
         }
         return;
     }
@@ -695,6 +698,10 @@ void sh_workflow_apply(struct sh_workflow *wf, const struct sh_event *ev) {
         apply_outcome(wf, ev);
     } else if (strcmp(type, "Observed") == 0) {
         apply_observed(wf, ev);
+    } else if (strcmp(type, "ApprovalRequested") == 0) {
+        sh_approval_apply_requested(wf, ev);
+    } else if (strcmp(type, "ApprovalDecided") == 0) {
+        sh_approval_apply_decided(wf, ev);
     } else if (strcmp(type, "Checkpoint") == 0) {
         apply_checkpoint(wf, ev);
     } else if (strcmp(type, "CancelRequested") == 0 || strcmp(type, "Paused") == 0 ||

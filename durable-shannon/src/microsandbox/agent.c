@@ -448,7 +448,6 @@ enum sh_agent_status sh_agent_step(struct sh_agent *a) {
     a->waiting = false;
     a->calls_in_step = 0;
     a->step_began_ns = sh_mono_ns();
-    atomic_store_explicit(&a->interrupted, false, memory_order_relaxed);
     if (a->phase == SH_PHASE_DONE) {
         return SH_AGENT_FINISHED;
     }
@@ -474,14 +473,6 @@ void sh_agent_push(struct sh_agent *a, const struct sh_tape_item *item) {
 
 void sh_agent_wake(struct sh_agent *a) {
     a->guest.woken = true;
-}
-
-void sh_agent_interrupt(struct sh_agent *a) {
-    atomic_store_explicit(&a->interrupted, true, memory_order_relaxed);
-}
-
-bool sh_agent_interrupted(const struct sh_agent *a) {
-    return atomic_load_explicit(&a->interrupted, memory_order_relaxed);
 }
 
 const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a) {

@@ -47,7 +47,6 @@ struct sh_agent {
     bool waiting; /* it said so in this step */
     unsigned calls_in_step;
     uint64_t step_began_ns;
-    atomic_bool interrupted;
 
     uint64_t fuel_set, fuel_used, memory_bytes; /* as of the last suspension */
     struct sh_buf backtrace;

@@ -10,7 +10,7 @@
  *                --> CHECKPOINT (state in wait.state)         --> free; a new agent starts from it
  *
  * Ownership: one thread at a time. An executor thread steps; whoever holds the agent otherwise (the
- * loop) reads effects, pushes and frees. sh_agent_interrupt alone may come from any thread. */
+ * loop) reads effects, pushes and frees. */
 #ifndef SH_MICROSANDBOX_H
 #define SH_MICROSANDBOX_H
 
@@ -104,9 +104,6 @@ void sh_agent_push(struct sh_agent *a, const struct sh_tape_item *item);
 enum sh_agent_status { SH_AGENT_YIELDED, SH_AGENT_WAITING, SH_AGENT_FINISHED, SH_AGENT_CHECKPOINT };
 /* Run until it suspends. thread: an executor (its stack holds no guest frame afterwards). */
 enum sh_agent_status sh_agent_step(struct sh_agent *a);
-/* Ask a running agent to come back at its next slice end with status YIELDED. thread: any */
-void sh_agent_interrupt(struct sh_agent *a);
-bool sh_agent_interrupted(const struct sh_agent *a); /* and not stepped since */
 
 enum sh_wait_kind {
     SH_WAIT_ACTIVITY, /* none of `handles` is on the tape: push a completion (or cancel) and step */

@@ -14,6 +14,7 @@ struct deciding {
     struct sh_str agent;
     const struct sh_hash *module;
     const struct sh_capabilities *manifest, *request; /* never NULL here */
+    enum sh_asks asks;
     struct sh_decision *d;
     struct sh_err *err;
 };
@@ -40,7 +41,11 @@ static void deny(struct deciding *x, const struct sh_item *item, enum sh_verdict
 
 static enum sh_verdict judge(const struct deciding *x, const struct sh_item *item,
                              const struct sh_rule **ret_rule) {
-    return sh_policy_judge(x->policy, x->agent, x->module, item, ret_rule);
+    enum sh_verdict verdict = sh_policy_judge(x->policy, x->agent, x->module, item, ret_rule);
+    bool granted = x->asks == SH_ASKS_GRANTED ||
+                   (x->asks == SH_ASKS_LATER && item->kind == SH_ITEM_TOOL);
+
+    return verdict == SH_ASK && granted ? SH_ALLOW : verdict;
 }
 
 static int full(struct deciding *x, const char *what, size_t most) {
@@ -187,7 +192,9 @@ static int grant_mount(struct deciding *x, const struct sh_mount *m, bool named)
         }
         return 0;
     }
-    covering_bytes(&rule->allow, m, &bytes);
+    if (rule) {
+        covering_bytes(&rule->allow, m, &bytes);
+    }
     for (size_t i = 0; i < e->n_mounts; i++) {
         if (strcmp(e->mounts[i].guest, m->guest) == 0) {
             return 0; /* only where the policy's own mounts are taken: the first rule wins */
@@ -387,9 +394,10 @@ static void decide_limits(struct deciding *x) {
     }
 }
 
-int sh_policy_decide(const struct sh_policy *p, struct sh_str agent, const struct sh_hash *module,
-                     const struct sh_capabilities *manifest, const struct sh_capabilities *request,
-                     struct sh_decision *ret, struct sh_err *err) {
+int sh_policy_decide_asking(const struct sh_policy *p, struct sh_str agent,
+                            const struct sh_hash *module, const struct sh_capabilities *manifest,
+                            const struct sh_capabilities *request, enum sh_asks asks,
+                            struct sh_decision *ret, struct sh_err *err) {
     static const struct sh_capabilities nothing_said = {0};
     struct sh_decision d = {0};
     struct deciding x = {
@@ -398,6 +406,7 @@ int sh_policy_decide(const struct sh_policy *p, struct sh_str agent, const struc
         .module = module,
         .manifest = manifest ? manifest : &nothing_said,
         .request = request ? request : &nothing_said,
+        .asks = asks,
         .d = &d,
         .err = err,
     };
@@ -418,4 +427,10 @@ int sh_policy_decide(const struct sh_policy *p, struct sh_str agent, const struc
     decide_limits(&x);
     *ret = d;
     return 0;
+}
+
+int sh_policy_decide(const struct sh_policy *p, struct sh_str agent, const struct sh_hash *module,
+                     const struct sh_capabilities *manifest, const struct sh_capabilities *request,
+                     struct sh_decision *ret, struct sh_err *err) {
+    return sh_policy_decide_asking(p, agent, module, manifest, request, SH_ASKS_DENIED, ret, err);
 }

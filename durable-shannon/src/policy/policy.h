@@ -90,6 +90,17 @@ void sh_decision_done(struct sh_decision *d);
 int sh_policy_decide(const struct sh_policy *p, struct sh_str agent, const struct sh_hash *module,
                      const struct sh_capabilities *manifest, const struct sh_capabilities *request,
                      struct sh_decision *ret, struct sh_err *err);
+/* The same where somebody can be asked: what the verdict "ask" becomes. */
+enum sh_asks {
+    SH_ASKS_DENIED, /* nobody is there: as denied (what sh_policy_decide does) */
+    SH_ASKS_LATER,  /* tools are granted, to be asked for at their call; all else is a denial whose
+                       verdict is SH_ASK */
+    SH_ASKS_GRANTED /* the person has said yes */
+};
+int sh_policy_decide_asking(const struct sh_policy *p, struct sh_str agent,
+                            const struct sh_hash *module, const struct sh_capabilities *manifest,
+                            const struct sh_capabilities *request, enum sh_asks asks,
+                            struct sh_decision *ret, struct sh_err *err);
 
 /* May this tool be called with these effective capabilities? No allocation. */
 bool sh_capabilities_tool(const struct sh_capabilities *c, struct sh_str tool);

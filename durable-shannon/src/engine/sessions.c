@@ -1,0 +1,216 @@
+/* Sessions: what groups tasks into conversations. The record of a session only says that it exists,
+ * when it was last used and which task was its latest; it rides with that task's WorkflowStarted,
+ * so that submitting never reads. What a session's tasks add up to is read from their rows.
+ *
+ * SH_TABLE_SESSION: session id -> {session, workflow, updated_at}; and "title/" + id -> {session,
+ * title}, apart because the first is written anew with every task. Ids have no slash. */
+#include "engine/private.h"
+
+#define TITLE "title/"
+
+struct session_query {
+    struct sh_engine *engine;
+    char *id, *title;
+    sh_engine_json_fn cb;
+    void *arg;
+    size_t offset, limit, read;
+    json_t *found, *titles; /* objects by session id; or the one record */
+};
+
+static struct session_query *query_new(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb,
+                                       void *arg) {
+    struct session_query *q = sh_new(struct session_query);
+
+    SH_ON_LOOP(e->loop);
+    q->engine = e;
+    q->id = sh_strndup0(id.p, id.len);
+    q->cb = cb;
+    q->arg = arg;
+    e->pins++;
+    return q;
+}
+
+static void query_end(struct session_query *q, json_t *value, const struct sh_err *err) {
+    struct sh_engine *e = q->engine;
+
+    q->cb(q->arg, err ? NULL : value, err);
+    json_decref(q->found);
+    json_decref(q->titles);
+    sh_free(q->id);
+    sh_free(q->title);
+    sh_free(q);
+    sh_engine_unpin(e);
+}
+
+static int no_session(struct sh_err *err, const char *id) {
+    return sh_fail(err, SH_E_NOT_FOUND, "there is no session \"%.130s\"", id);
+}
+
+void sh_session_put(struct sh_workflow *wf) {
+    sh_journal_put(wf, SH_TABLE_SESSION, wf->spec.session,
+                   json_pack("{s:s, s:s, s:I}", "session", wf->spec.session, "workflow", wf->id.s,
+                             "updated_at", (json_int_t)wf->journal.time_us));
+}
+
+/* ---- one ---- */
+
+static void title_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct session_query *q = arg;
+    json_t *title = json_object_get(json_array_get(records, 0), "title");
+
+    (void)total;
+    if (!err && title) {
+        json_object_set(q->found, "title", title);
+    }
+    query_end(q, q->found, err);
+}
+
+static void record_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct session_query *q = arg;
+    struct sh_err none = {0};
+    json_t *record = json_array_get(records, 0);
+
+    (void)total;
+    if (!err && !record) {
+        no_session(&none, q->id);
+        err = &none;
+    }
+    if (err) {
+        query_end(q, NULL, err);
+        return;
+    }
+    q->found = json_deep_copy(record);
+    sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", q->id);
+    sh_store_get(q->engine->store, SH_TABLE_SESSION, sh_str(key), title_found, q);
+}
+
+void sh_engine_session_get(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, void *arg) {
+    sh_store_get(e->store, SH_TABLE_SESSION, id, record_found, query_new(e, id, cb, arg));
+}
+
+/* ---- all ---- */
+
+static int latest_first(const void *a, const void *b) {
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    int64_t at = sh_json_get_int(x, "updated_at", 0), bt = sh_json_get_int(y, "updated_at", 0);
+
+    if (at != bt) {
+        return at > bt ? -1 : 1;
+    }
+    return sh_str_cmp(sh_json_get_str(y, "session"), sh_json_get_str(x, "session"));
+}
+
+static void page_end(struct session_query *q) {
+    size_t n = json_object_size(q->found), i = 0;
+    json_t **sorted = sh_new_array(json_t *, n + 1), *list = json_array(), *record, *page;
+    const char *id;
+
+    json_object_foreach(q->found, id, record) {
+        json_t *title = json_object_get(json_object_get(q->titles, id), "title");
+        if (title) {
+            json_object_set(record, "title", title);
+        }
+        sorted[i++] = record;
+    }
+    qsort(sorted, n, sizeof(json_t *), latest_first);
+    for (i = q->offset; i < n && i - q->offset < q->limit; i++) {
+        json_array_append(list, sorted[i]);
+    }
+    sh_free(sorted);
+    page = json_pack("{s:o, s:I}", "sessions", list, "total", (json_int_t)n);
+    query_end(q, page, NULL);
+    json_decref(page);
+}
+
+static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err);
+
+static void list_next(struct session_query *q) {
+    struct sh_store_filter f = {.offset = q->read, .limit = SH_STORE_LIST_MAX};
+
+    sh_store_list(q->engine->store, SH_TABLE_SESSION, &f, listed, q);
+}
+
+static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct session_query *q = arg;
+    size_t i;
+    json_t *record;
+
+    if (err) {
+        query_end(q, NULL, err);
+        return;
+    }
+    json_array_foreach(records, i, record) {
+        const char *id = json_string_value(json_object_get(record, "session"));
+        /* By id, because a page may begin again with what the one before ended with. */
+        if (id) {
+            bool is_title = json_object_get(record, "title") != NULL;
+            json_object_set_new(is_title ? q->titles : q->found, id, json_deep_copy(record));
+        }
+    }
+    q->read += i;
+    if (i > 0 && q->read < total) {
+        list_next(q);
+    } else {
+        page_end(q);
+    }
+}
+
+void sh_engine_session_list(struct sh_engine *e, size_t offset, size_t limit, sh_engine_json_fn cb,
+                            void *arg) {
+    struct session_query *q = query_new(e, (struct sh_str){0}, cb, arg);
+
+    q->offset = offset;
+    q->limit = limit;
+    q->found = json_object();
+    q->titles = json_object();
+    list_next(q);
+}
+
+/* ---- changes ---- */
+
+static void written(void *arg, const struct sh_err *err) {
+    struct session_query *q = arg;
+
+    query_end(q, q->found, err);
+}
+
+static void write_now(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct session_query *q = arg;
+    struct sh_err why = {0};
+    json_t *record = json_array_get(records, 0);
+    sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", q->id);
+    struct sh_put puts[2] = {{SH_TABLE_SESSION, sh_str(key), NULL},
+                             {SH_TABLE_SESSION, sh_str(q->id), NULL}};
+
+    (void)total;
+    if (!err && !record) {
+        no_session(&why, q->id);
+        err = &why;
+    }
+    if (err) {
+        query_end(q, NULL, err);
+        return;
+    }
+    q->found = json_deep_copy(record);
+    if (q->title) {
+        q->titles = json_pack("{s:s, s:s}", "session", q->id, "title", q->title);
+        puts[0].value = q->titles;
+        json_object_set_new(q->found, "title", json_string(q->title));
+    }
+    if (sh_store_append(q->engine->store, NULL, 0, puts, q->title ? 1 : 2, written, q, &why) < 0) {
+        query_end(q, NULL, &why);
+    }
+}
+
+void sh_engine_session_title(struct sh_engine *e, struct sh_str id, const char *title,
+                             sh_engine_json_fn cb, void *arg) {
+    struct session_query *q = query_new(e, id, cb, arg);
+
+    q->title = sh_strdup(title);
+    sh_store_get(e->store, SH_TABLE_SESSION, id, write_now, q);
+}
+
+void sh_engine_session_forget(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb,
+                              void *arg) {
+    sh_store_get(e->store, SH_TABLE_SESSION, id, write_now, query_new(e, id, cb, arg));
+}
