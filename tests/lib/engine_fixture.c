@@ -303,3 +303,13 @@ int fixture_decide(struct fixture *f, const char *id, const char *approval) {
     json_decref(got.value);
     return got.code;
 }
+
+int fixture_signal(struct fixture *f, const char *id, const char *name, json_t *payload) {
+    struct waiting got = {.f = f};
+
+    sh_engine_signal(f->engine, sh_str(id), sh_str(name), payload, on_json, &got);
+    fixture_run(f, &got.done);
+    json_decref(got.value);
+    json_decref(payload);
+    return got.code;
+}

@@ -53,6 +53,8 @@ json_t *fixture_approvals(struct fixture *f);
  */
 int fixture_answer(struct fixture *f, const char *id, const char *scope);
 int fixture_decide(struct fixture *f, const char *id, const char *approval); /* deny it */
+/* Send a signal; the error's code. takes payload */
+int fixture_signal(struct fixture *f, const char *id, const char *name, json_t *payload);
 /* cancel, pause or resume; the error's code, 0 when done */
 int fixture_control(struct fixture *f, const char *id,
                     void (*control)(struct sh_engine *, struct sh_str, const char *, const char *,

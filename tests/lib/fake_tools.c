@@ -13,6 +13,8 @@ static const struct sh_tool kv_put = {
     .name = "kv.put", .capability = "kv", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool sleep_tool = {
     .name = "sleep", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool signal_tool = {
+    .name = "signal", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool input_tool = {
     .name = "input", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool llm = {.name = "llm",
@@ -22,8 +24,8 @@ static const struct sh_tool llm = {.name = "llm",
                                    .retryable = true};
 static const struct sh_tool secret = {
     .name = "web_search", .capability = "web_search", .args_schema = "{}", .kind = SH_TOOL_REMOTE};
-static const struct sh_tool *const tools[] = {&calculator, &kv_get, &kv_put, &sleep_tool,
-                                              &input_tool, &llm,    &secret, NULL};
+static const struct sh_tool *const tools[] = {
+    &calculator, &kv_get, &kv_put, &sleep_tool, &signal_tool, &input_tool, &llm, &secret, NULL};
 
 struct sh_tools {
     struct sh_loop *loop;

@@ -319,6 +319,20 @@ START_TEST(live_standard_input_is_journaled_before_it_is_read) {
 }
 END_TEST
 
+START_TEST(options_of_an_activity_are_part_of_its_request) {
+    json_t *events, *body = NULL;
+
+    fixture_open(&f, "options");
+    events = run_one("(module\nstart calculator {\"n\":1,\"timeout_ms\":5}\nwait any\n"
+                     "start kv.get {\"key\":\"\",\"retry\":{\"attempts\":2}}\nwait any\n",
+                     "completed", NULL);
+    fixture_count(events, "ActivityCompleted", &body);
+    ck_assert_int_eq(sh_json_get_int(json_object_get(body, "args"), "timeout_ms", 0), 5);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(an_idempotency_key_submits_once) {
     struct sh_submit s = {.idempotency_key = SH_STR("k1")};
     struct sh_submit other = {.idempotency_key = SH_STR("k1"), .idempotency_digest = {.b = {1}}};
@@ -384,6 +398,7 @@ static Suite *suite(void) {
         cancel_is_seen_by_a_waiting_agent_and_stops_one_that_does_not_look,
         a_paused_workflow_rests_and_goes_on,
         live_standard_input_is_journaled_before_it_is_read,
+        options_of_an_activity_are_part_of_its_request,
         an_idempotency_key_submits_once,
         a_query_has_1_to_10000_characters,
         a_checkpoint_starts_the_agent_anew,

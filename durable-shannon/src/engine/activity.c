@@ -149,6 +149,12 @@ static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct sh_
     return sh_tool_check(a->tool, a->args, err) < 0 ? -err->code : asked;
 }
 
+/* Has it an outcome that comes in a later event than its request? */
+static bool comes_later(const struct sh_tool *tool) {
+    return tool->kind == SH_TOOL_REMOTE || strcmp(tool->name, "sleep") == 0 ||
+           strcmp(tool->name, "signal") == 0;
+}
+
 static json_t *outcome_body(const struct sh_activity *a) {
     json_t *body = json_object();
 
@@ -181,8 +187,8 @@ void sh_activity_succeed(struct sh_activity *a, json_t *result) {
     bool timer = strcmp(a->tool->name, "sleep") == 0;
     json_t *body = outcome_body(a);
 
-    if (a->tool->kind != SH_TOOL_REMOTE && !timer) {
-        json_object_set(body, "args", a->args); /* one event tells request and result */
+    if (!comes_later(a->tool)) { /* one event tells request and result */
+        json_object_set(body, "args", a->asked_args);
     }
     json_object_set_new(body, "result", result);
     add_outcome(a, timer ? "TimerFired" : "ActivityCompleted", body);
@@ -213,8 +219,8 @@ void sh_activity_fail(struct sh_activity *a, const struct sh_err *why, bool retr
         sh_wall_update(a->wf);
         return;
     }
-    if (a->tool->kind != SH_TOOL_REMOTE) {
-        json_object_set(body, "args", a->args);
+    if (!comes_later(a->tool)) {
+        json_object_set(body, "args", a->asked_args);
     }
     add_outcome(a, "ActivityFailed", body);
 }
@@ -326,7 +332,9 @@ static void run_engine_op(struct sh_activity *a) {
     const char *op = a->tool->name;
     struct sh_workflow *wf = a->wf;
 
-    if (strncmp(op, "kv.", 3) == 0) {
+    if (strcmp(op, "signal") == 0) {
+        sh_signal_run(a);
+    } else if (strncmp(op, "kv.", 3) == 0) {
         sh_kv_run(a);
     } else if (strcmp(op, "input") == 0) {
         sh_activity_succeed(a, json_incref(wf->spec.input));
@@ -354,7 +362,7 @@ static bool schedule(struct sh_activity *a, json_t *body, struct sh_err *err) {
             return false;
         }
         json_object_set_new(body, "due_us", json_integer(a->due_us));
-    } else {
+    } else if (a->tool->kind == SH_TOOL_REMOTE) {
         json_object_set_new(body, "key", json_string(a->key));
     }
     if (sh_journal_add(a->wf, "ActivityScheduled", body) == 0) {
@@ -394,7 +402,7 @@ static void refuse(struct sh_workflow *wf, json_t *body, const struct sh_err *wh
 
 /* It may go: journaled where its outcome comes later, then on its way. */
 static void begin(struct sh_activity *a, json_t *body, const struct sh_past_activity *past) {
-    bool separate = a->tool->kind == SH_TOOL_REMOTE || strcmp(a->tool->name, "sleep") == 0;
+    bool separate = comes_later(a->tool);
     struct sh_err err = {0};
 
     past = past && past->scheduled ? past : NULL;
@@ -432,6 +440,7 @@ static void activity_new(struct sh_workflow *wf, uint64_t ordinal, const struct 
     a->args = json_deep_copy(rq->args);
     a->asked_args = json_incref(rq->args);
     a->id = json_incref(rq->id);
+    a->signal_number = rq->signal_number;
     a->retry = (struct sh_retry){.attempts = 4, .backoff_ms = 500, .backoff_max_ms = 30000};
     snprintf(a->key, sizeof(a->key), "%s:%llu", wf->id.s, (unsigned long long)ordinal);
     sh_list_push(&wf->activities.list, &a->link);
@@ -502,6 +511,9 @@ bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str o
     if (strcmp(rq.op, "output") == 0 && json_object_get(rq.args, "value")) {
         json_decref(wf->output);
         wf->output = json_incref(json_object_get(rq.args, "value"));
+    }
+    if (strcmp(rq.op, "signal") == 0) {
+        sh_signal_count(wf, sh_json_get_str(rq.args, "name"), &rq.signal_number);
     }
     if (past) {
         ok = sh_request_same(wf, past, &rq);

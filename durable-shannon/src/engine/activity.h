@@ -42,6 +42,7 @@ struct sh_activity {
     unsigned attempt; /* from 1 */
     int64_t due_us;   /* sleep, backoff */
     uint64_t delta_bytes;
+    uint64_t signal_number; /* of a wait for a signal, among those for its name */
     struct sh_timer timer;
     struct sh_tool_run *run;
 };

@@ -2,14 +2,14 @@
  * event first; its effect comes when it is durable. */
 #include "engine/private.h"
 
-struct control {
+struct sh_control {
     struct sh_engine *engine;
     sh_engine_json_fn cb;
     void *arg;
     const char *what;
 };
 
-static void control_end(struct control *c, json_t *row, const struct sh_err *err) {
+void sh_control_end(struct sh_control *c, json_t *row, const struct sh_err *err) {
     struct sh_engine *e = c->engine;
 
     c->cb(c->arg, row, err);
@@ -19,7 +19,7 @@ static void control_end(struct control *c, json_t *row, const struct sh_err *err
 
 /* Not in memory: it has ended, or there never was one. */
 static void ended(void *arg, json_t *row, const struct sh_err *err) {
-    struct control *c = arg;
+    struct sh_control *c = arg;
     struct sh_err state = {0};
 
     if (!err) {
@@ -27,16 +27,16 @@ static void ended(void *arg, json_t *row, const struct sh_err *err) {
                 json_string_value(json_object_get(row, "status")));
         err = &state;
     }
-    control_end(c, NULL, err);
+    sh_control_end(c, NULL, err);
 }
 
-static void written(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
-    control_end(arg, err ? NULL : wf->row, err);
+void sh_control_written(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
+    sh_control_end(arg, err ? NULL : wf->row, err);
 }
 
-static struct control *control_new(struct sh_engine *e, const char *what, sh_engine_json_fn cb,
-                                   void *arg) {
-    struct control *c = sh_new(struct control);
+struct sh_control *sh_control_new(struct sh_engine *e, const char *what, sh_engine_json_fn cb,
+                                  void *arg) {
+    struct sh_control *c = sh_new(struct sh_control);
 
     c->engine = e;
     c->cb = cb;
@@ -46,7 +46,7 @@ static struct control *control_new(struct sh_engine *e, const char *what, sh_eng
     return c;
 }
 
-static void write_event(struct control *c, struct sh_workflow *wf, const char *type,
+static void write_event(struct sh_control *c, struct sh_workflow *wf, const char *type,
                         const char *status, const char *by, const char *reason) {
     json_t *body =
         json_pack("{s:o, s:o, s:I}", "by", sh_json_string(sh_str(by ? by : "")), "reason",
@@ -59,7 +59,7 @@ static void write_event(struct control *c, struct sh_workflow *wf, const char *t
     }
     sh_journal_add(wf, type, body);
     sh_workflow_row_put(wf, status);
-    sh_journal_commit(wf, written, c);
+    sh_journal_commit(wf, sh_control_written, c);
 }
 
 int sh_workflow_is_reading(struct sh_err *err) {
@@ -67,13 +67,12 @@ int sh_workflow_is_reading(struct sh_err *err) {
                    "the task is being taken up from its journal; try again in a moment");
 }
 
-/* Can an event be added to it? Else the answer is given, now or after a look at its row. */
-static bool alive(struct control *c, struct sh_workflow *wf, struct sh_str id) {
+bool sh_control_alive(struct sh_control *c, struct sh_workflow *wf, struct sh_str id) {
     struct sh_err err = {0};
 
     if (wf && wf->reading) {
         sh_workflow_is_reading(&err);
-        control_end(c, NULL, &err);
+        sh_control_end(c, NULL, &err);
         return false;
     }
     if (!wf || wf->phase >= SH_PHASE_ENDING || wf->leaving) {
@@ -86,13 +85,13 @@ static bool alive(struct control *c, struct sh_workflow *wf, struct sh_str id) {
 void sh_engine_cancel(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
                       sh_engine_json_fn cb, void *arg) {
     struct sh_workflow *wf = sh_workflow_find(e, id);
-    struct control *c = control_new(e, "cancel", cb, arg);
+    struct sh_control *c = sh_control_new(e, "cancel", cb, arg);
 
-    if (!alive(c, wf, id)) {
+    if (!sh_control_alive(c, wf, id)) {
         return;
     }
     if (wf->cancel_requested) {
-        control_end(c, wf->row, NULL);
+        sh_control_end(c, wf->row, NULL);
     } else {
         write_event(c, wf, "CancelRequested", wf->paused ? "paused" : "running", by, reason);
     }
@@ -101,13 +100,13 @@ void sh_engine_cancel(struct sh_engine *e, struct sh_str id, const char *by, con
 void sh_engine_pause(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
                      sh_engine_json_fn cb, void *arg) {
     struct sh_workflow *wf = sh_workflow_find(e, id);
-    struct control *c = control_new(e, "pause", cb, arg);
+    struct sh_control *c = sh_control_new(e, "pause", cb, arg);
 
-    if (!alive(c, wf, id)) {
+    if (!sh_control_alive(c, wf, id)) {
         return;
     }
     if (wf->paused) {
-        control_end(c, wf->row, NULL);
+        sh_control_end(c, wf->row, NULL);
     } else {
         write_event(c, wf, "Paused", "paused", by, reason);
     }
@@ -116,13 +115,13 @@ void sh_engine_pause(struct sh_engine *e, struct sh_str id, const char *by, cons
 void sh_engine_resume(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
                       sh_engine_json_fn cb, void *arg) {
     struct sh_workflow *wf = sh_workflow_find(e, id);
-    struct control *c = control_new(e, "resume", cb, arg);
+    struct sh_control *c = sh_control_new(e, "resume", cb, arg);
 
-    if (!alive(c, wf, id)) {
+    if (!sh_control_alive(c, wf, id)) {
         return;
     }
     if (!wf->paused) {
-        control_end(c, wf->row, NULL);
+        sh_control_end(c, wf->row, NULL);
     } else {
         write_event(c, wf, "Resumed", "running", by, reason);
     }

@@ -109,6 +109,9 @@ void sh_engine_pause(struct sh_engine *e, struct sh_str id, const char *by, cons
                      sh_engine_json_fn cb, void *arg);
 void sh_engine_resume(struct sh_engine *e, struct sh_str id, const char *by, const char *reason,
                       sh_engine_json_fn cb, void *arg);
+/* A message for the workflow's waits of that name (op signal). payload: any JSON, or NULL. */
+void sh_engine_signal(struct sh_engine *e, struct sh_str id, struct sh_str name,
+                      const json_t *payload, sh_engine_json_fn cb, void *arg);
 /* A chunk of standard input; eof after it. Accepted only where stdin_live was set. */
 int sh_engine_stdin(struct sh_engine *e, struct sh_str id, struct sh_str bytes, bool eof,
                     struct sh_err *err);

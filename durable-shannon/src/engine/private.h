@@ -78,6 +78,8 @@ struct sh_workflow {
     struct sh_buf stdin_queue; /* live input that no read has asked for */
     bool stdin_eof, stdin_reading;
 
+    json_t *signals;      /* {name: [payload...]}: all that came */
+    json_t *signal_waits; /* {name: how many waits the guest has begun} */
     uint64_t usage_input, usage_output, usage_total;
     double usage_cost;
     struct sh_list subscriptions;
@@ -137,6 +139,11 @@ void sh_workflow_row_put(struct sh_workflow *wf, const char *status); /* into th
 
 bool sh_end_is_the_hosts(int code);
 
+/* signal.c */
+void sh_signal_count(struct sh_workflow *wf, struct sh_str name, uint64_t *ret_number);
+void sh_signal_run(struct sh_activity *a);
+void sh_signal_apply(struct sh_workflow *wf, const struct sh_event *ev);
+
 /* effects.c */
 /* Carry out what the agent left. false: the workflow is ending (nondeterminism, a limit). */
 bool sh_workflow_effects(struct sh_workflow *wf);
@@ -169,7 +176,14 @@ void sh_parked_stop(struct sh_engine *e);
 /* sessions.c */
 void sh_session_put(struct sh_workflow *wf); /* into the open commit, which starts wf */
 
-/* control.c */
+/* control.c: what a person asks of a workflow that is alive; each ends in one answer */
+struct sh_control;
+struct sh_control *sh_control_new(struct sh_engine *e, const char *what, sh_engine_json_fn cb,
+                                  void *arg);
+void sh_control_end(struct sh_control *c, json_t *row, const struct sh_err *err);
+/* Can an event be added to it? Else the answer is given, now or after a look at its row. */
+bool sh_control_alive(struct sh_control *c, struct sh_workflow *wf, struct sh_str id);
+void sh_control_written(struct sh_workflow *wf, void *arg, const struct sh_err *err);
 int sh_workflow_is_reading(struct sh_err *err); /* -SH_E_UNAVAILABLE */
 
 /* query.c */

@@ -8,9 +8,10 @@ struct sh_workflow;
 
 struct sh_request {
     char *op;
-    json_t *args;      /* as given; a string when it is not JSON */
-    json_t *id;        /* of a device line, or NULL */
-    struct sh_err err; /* set when it could not be read: the activity fails with it */
+    json_t *args;           /* as given; a string when it is not JSON */
+    json_t *id;             /* of a device line, or NULL */
+    uint64_t signal_number; /* of a wait for a signal, among those for its name */
+    struct sh_err err;      /* set when it could not be read: the activity fails with it */
 };
 
 /* op empty: args is a whole line of /dev/shannon. Never fails but in ret->err. */

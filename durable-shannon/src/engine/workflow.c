@@ -50,6 +50,8 @@ struct sh_workflow *sh_workflow_new(struct sh_engine *e, const struct sh_id *id)
     sh_journal_init(&wf->journal, id);
     sh_activities_init(&wf->activities);
     sh_approvals_init(&wf->approvals);
+    wf->signals = json_object();
+    wf->signal_waits = json_object();
     sh_list_init(&wf->inputs);
     sh_list_init(&wf->subscriptions);
     sh_buf_init(&wf->answer, SH_RESULT_TEXT_MAX);
@@ -102,6 +104,8 @@ static void workflow_free(struct sh_workflow *wf) {
         input_free(sh_container_of(wf->inputs.next, struct sh_input, link));
     }
     sh_approvals_done(&wf->approvals);
+    json_decref(wf->signals);
+    json_decref(wf->signal_waits);
     sh_history_done(&wf->history);
     sh_journal_done(&wf->journal);
     sh_spec_done(&wf->spec);
@@ -332,9 +336,14 @@ static void launch_done(struct sh_job *job) {
 /* Where the last checkpoint left the counters; a first start begins at zero. */
 static void from_checkpoint(struct launch *l, const json_t *ckpt) {
     struct sh_agent_config *c = &l->config;
+    json_t *waits = json_object_get(ckpt, "signal_waits");
 
     if (!ckpt) {
         return;
+    }
+    if (json_is_object(waits)) {
+        json_decref(l->wf->signal_waits);
+        l->wf->signal_waits = json_deep_copy(waits);
     }
     sh_base64_decode(&l->state, sh_json_get_str(ckpt, "state"));
     c->state = sh_buf_str(&l->state);
@@ -555,6 +564,7 @@ static void checkpoint_begin(struct sh_workflow *wf) {
         (json_int_t)c.output_offset[1], "spent_us", (json_int_t)sh_wall_spent_us(wf));
     sh_buf_done(&state);
     wf->waiting = true;
+    json_object_set_new(body, "signal_waits", json_deep_copy(wf->signal_waits));
     if (sh_journal_add(wf, "Checkpoint", body) == 0) {
         sh_workflow_doom(wf, SH_E_JOURNAL, "a checkpoint does not fit the journal limit");
     }
@@ -698,6 +708,8 @@ void sh_workflow_apply(struct sh_workflow *wf, const struct sh_event *ev) {
         apply_outcome(wf, ev);
     } else if (strcmp(type, "Observed") == 0) {
         apply_observed(wf, ev);
+    } else if (strcmp(type, "SignalReceived") == 0) {
+        sh_signal_apply(wf, ev);
     } else if (strcmp(type, "ApprovalRequested") == 0) {
         sh_approval_apply_requested(wf, ev);
     } else if (strcmp(type, "ApprovalDecided") == 0) {

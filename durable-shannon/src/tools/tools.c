@@ -150,6 +150,18 @@ static const struct sh_tool tool_publish = {
     .result_schema = NOTHING,
     .kind = SH_TOOL_ENGINE,
 };
+static const struct sh_tool tool_signal = {
+    .name = "signal",
+    .category = "workflow",
+    .description =
+        "Wait durably for a message from outside. The n-th wait for a name gets the n-th "
+        "message sent under that name, even one that came before.",
+    .args_schema = OBJECT("\"required\":[\"name\"],\"properties\":{\"name\":{\"type\":\"string\","
+                          "\"minLength\":1,\"maxLength\":128}}"),
+    .result_schema = OBJECT("\"required\":[\"name\",\"payload\"],\"properties\":{\"name\":"
+                            "{\"type\":\"string\"},\"payload\":{}}"),
+    .kind = SH_TOOL_ENGINE,
+};
 static const struct sh_tool tool_sleep = {
     .name = "sleep",
     .category = "time",
@@ -166,8 +178,8 @@ static const struct sh_tool tool_sleep = {
 };
 
 static const struct sh_tool *const table[] = {
-    &tool_calculator, &tool_emit,   &tool_input,   &tool_kv_get, &tool_kv_put,
-    &tool_llm,        &tool_output, &tool_publish, &tool_sleep,  NULL,
+    &tool_calculator, &tool_emit,    &tool_input,  &tool_kv_get, &tool_kv_put, &tool_llm,
+    &tool_output,     &tool_publish, &tool_signal, &tool_sleep,  NULL,
 };
 enum { N_TOOLS = sizeof(table) / sizeof(table[0]) - 1 };
 
