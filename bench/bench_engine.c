@@ -9,12 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench_disk.h"
 #include "engine/engine.h"
 
-#define STEPS 1000
+#define ROUNDS 20
+#define STEPS 100 /* of a round */
+#define SYNCS 50  /* of each kind, before a round */
 #define MANY 64
 #define MANY_STEPS 400
-#define SYNCS 1000
+#define FOLLOWERS (ROUNDS + MANY)
 
 struct bench {
     char dir[256];
@@ -25,8 +28,12 @@ struct bench {
     struct sh_policy *policy;
     struct sh_engine *engine;
     unsigned open; /* workflows that have not ended */
-    size_t n_times;
-    int64_t times[STEPS + 8]; /* of ActivityCompleted events, in microseconds */
+    struct sh_subscription *followers[FOLLOWERS];
+    size_t n_followers;
+    uint64_t last_ns; /* of the last ActivityCompleted event; 0: none in this round */
+    size_t n_steps;
+    uint64_t step_ns[ROUNDS * STEPS];
+    struct bench_disk disk;
     char hash[SH_HASH_HEX_BYTES];
 };
 
@@ -61,32 +68,6 @@ static void die(const char *what, const struct sh_err *err) {
     exit(1);
 }
 
-static int by_value(const void *a, const void *b) {
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double median_ms(int64_t *us, size_t n) {
-    qsort(us, n, sizeof(*us), by_value);
-    return n ? (double)us[n / 2] / 1e3 : 0;
-}
-
-static double fdatasync_p50_ms(const char *dir) {
-    static int64_t us[SYNCS];
-    sh_auto(sh_free_p) char *path = sh_asprintf("%s/sync", dir);
-    sh_auto(sh_close_p) int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    char block[512] = {0};
-
-    for (size_t i = 0; i < SYNCS; i++) {
-        uint64_t from = sh_mono_ns();
-        if (write(fd, block, sizeof(block)) < 0 || fdatasync(fd) < 0) {
-            die("fdatasync", NULL);
-        }
-        us[i] = (int64_t)((sh_mono_ns() - from) / 1000);
-    }
-    return median_ms(us, SYNCS);
-}
-
 static void on_ready(void *arg, const struct sh_err *err) {
     struct bench *b = arg;
 
@@ -108,8 +89,12 @@ static void on_event(void *arg, const struct sh_live_event *ev) {
     if (!ev->event) {
         return;
     }
-    if (sh_str_eqz(ev->event->type, "ActivityCompleted") && b->n_times < STEPS) {
-        b->times[b->n_times++] = (int64_t)(sh_mono_ns() / 1000);
+    if (sh_str_eqz(ev->event->type, "ActivityCompleted")) {
+        uint64_t now = sh_mono_ns();
+        if (b->last_ns && b->n_steps < ROUNDS * STEPS) {
+            b->step_ns[b->n_steps++] = now - b->last_ns;
+        }
+        b->last_ns = now;
     } else if (sh_str_eqz(ev->event->type, "WorkflowFailed")) {
         fprintf(stderr, "%.*s\n", (int)ev->event->body.len, ev->event->body.p);
         exit(1);
@@ -125,14 +110,14 @@ static void on_missing(void *arg) {
 
 static void on_submitted(void *arg, json_t *row, bool cached, const struct sh_err *err) {
     struct bench *b = arg;
-    struct sh_subscription *sub;
     struct sh_err bad = {0};
 
     (void)cached;
     if (err || sh_engine_subscribe(b->engine, sh_json_get_str(row, "id"), 0, on_event, on_missing,
-                                   b, &sub, &bad) < 0) {
+                                   b, &b->followers[b->n_followers], &bad) < 0) {
         die("submit", err ? err : &bad);
     }
+    b->n_followers++;
 }
 
 static void on_added(void *arg, json_t *record, const struct sh_err *err) {
@@ -145,15 +130,19 @@ static void on_added(void *arg, json_t *record, const struct sh_err *err) {
     sh_loop_stop(b->loop);
 }
 
-static double run(struct bench *b, unsigned workflows, int steps) {
+static void add(struct bench *b, int steps) {
     sh_auto(sh_free_p) char *text = sh_asprintf(agent_text, steps);
-    sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:i}}", "limits", "activities", steps + 1);
-    uint64_t from;
 
     sh_engine_module_add(b->engine, sh_str(text), NULL, NULL, on_added, b);
     sh_loop_run(b->loop);
+}
+
+static double run(struct bench *b, unsigned workflows, int steps) {
+    sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:i}}", "limits", "activities", steps + 1);
+    uint64_t from;
+
     b->open = workflows;
-    b->n_times = 0;
+    b->last_ns = 0;
     from = sh_mono_ns();
     for (unsigned i = 0; i < workflows; i++) {
         sh_engine_submit(b->engine,
@@ -208,31 +197,28 @@ static int remove_one(const char *path, const struct stat *st, int flag, struct 
 }
 
 static void sequential(struct bench *b) {
-    double sync_ms = fdatasync_p50_ms(b->dir), step_ms, seconds;
-    int64_t gaps[STEPS];
+    double sync_ms, seconds = 0;
 
-    seconds = run(b, 1, STEPS);
-    for (size_t i = 1; i < b->n_times; i++) {
-        gaps[i - 1] = b->times[i] - b->times[i - 1];
+    bench_disk_open(&b->disk, b->dir);
+    add(b, STEPS);
+    run(b, 1, STEPS); /* warm */
+    b->n_steps = 0;
+    for (int i = 1; i < ROUNDS; i++) {
+        bench_disk_sample(&b->disk, SYNCS);
+        seconds += run(b, 1, STEPS);
     }
-    step_ms = median_ms(gaps, b->n_times ? b->n_times - 1 : 0);
-    sync_ms = (sync_ms + fdatasync_p50_ms(b->dir)) / 2;
-    figure("fdatasync_p50", sync_ms, "ms", 0);
-    figure("sequential_step_p50", step_ms, "ms", sync_ms + 0.5);
-    figure("sequential_steps", STEPS / seconds, "steps/s", 0);
+    sync_ms = bench_disk_report(&b->disk);
+    figure("sequential_step_p50", bench_percentile_ms(b->step_ns, b->n_steps, 0.5), "ms",
+           sync_ms + 0.5);
+    figure("sequential_step_p95", bench_percentile_ms(b->step_ns, b->n_steps, 0.95), "ms", 0);
+    figure("sequential_steps", (double)((ROUNDS - 1) * STEPS) / seconds, "steps/s", 0);
 }
 
-int main(int argc, char **argv) {
-    struct bench *b = sh_new(struct bench);
+static void many(struct bench *b) {
     struct sh_store_stats before, after;
     double seconds;
 
-    snprintf(b->dir, sizeof(b->dir), "%s/bench-engine-XXXXXX", argc > 1 ? argv[1] : ".");
-    if (!mkdtemp(b->dir)) {
-        die("cannot make a folder there", NULL);
-    }
-    open_all(b);
-    sequential(b);
+    add(b, MANY_STEPS);
     before = sh_store_stats(b->store);
     seconds = run(b, MANY, MANY_STEPS);
     after = sh_store_stats(b->store);
@@ -241,10 +227,35 @@ int main(int argc, char **argv) {
            (double)(after.events - before.events) /
                (double)(after.transactions - before.transactions),
            "events", 0);
+}
+
+static void close_all(struct bench *b) {
+    for (size_t i = 0; i < b->n_followers; i++) {
+        sh_engine_unsubscribe(b->followers[i]);
+    }
     sh_engine_stop(b->engine, on_gone, b);
     sh_loop_run(b->loop);
     sh_store_close(b->store, on_gone, b);
     sh_loop_run(b->loop);
+    sh_tools_free(b->tools);
+    sh_sandbox_free(b->sandbox);
+    sh_policy_free(b->policy);
+    sh_loop_free(b->loop);
     nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+}
+
+int main(int argc, char **argv) {
+    struct bench *b = sh_new(struct bench);
+
+    setenv("SURREAL_KVS_THREADPOOL_SIZE", "4", 0); /* as the program does */
+    snprintf(b->dir, sizeof(b->dir), "%s/bench-engine-XXXXXX", argc > 1 ? argv[1] : ".");
+    if (!mkdtemp(b->dir)) {
+        die("cannot make a folder there", NULL);
+    }
+    open_all(b);
+    sequential(b);
+    many(b);
+    close_all(b);
+    sh_free(b);
     return 0;
 }

@@ -1,18 +1,23 @@
 /* The store on this disk, with the disk's own figure beside it. One JSON line a figure:
- *   bench_store [FOLDER]      a folder on the disk to measure, default the current one
+ *   bench_store [FOLDER]          a folder on the disk to measure, default the current one
+ *   bench_store --idle [FOLDER]   only open an empty database and tell what that takes: what the
+ *                                 server's memory is compared with
  * Opening, one event at a time, 64 callers that each wait for their own, full batches, reading. */
 #include <dirent.h>
-#include <fcntl.h>
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench_disk.h"
 #include "store/store.h"
 
+#define IDLE_SECONDS 2
 #define EVENT_BYTES 300
-#define SEQUENTIAL 2000
+#define SEQUENTIAL 2000 /* in rounds, with fdatasync between them */
+#define ROUND 100
+#define SYNCS 50
 #define CALLERS 64
 #define CALLER_STEPS 400
 #define BATCHES 100
@@ -25,6 +30,7 @@ struct bench {
     char body[EVENT_BYTES];
     size_t read;
     unsigned waiting;
+    struct bench_disk disk;
 };
 
 static void figure(const char *name, double value, const char *unit) {
@@ -35,16 +41,6 @@ static void figure(const char *name, double value, const char *unit) {
 static void die(const char *what, const struct sh_err *err) {
     fprintf(stderr, "bench_store: %s: %s\n", what, err->message);
     exit(1);
-}
-
-static int by_value(const void *a, const void *b) {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static double percentile_ms(uint64_t *ns, size_t n, double p) {
-    qsort(ns, n, sizeof(*ns), by_value);
-    return (double)ns[(size_t)((double)(n - 1) * p)] / 1e6;
 }
 
 /* Resident memory in MB: all of it, or what is not pages of files (of this program above all). */
@@ -81,29 +77,6 @@ static double threads(void) {
         closedir(d);
     }
     return n;
-}
-
-/* Before and after the commits: some disks have quite different minutes. */
-static void bench_disk(const char *dir, const char *when) {
-    static uint64_t ns[500];
-    char name[64];
-    char *path = sh_asprintf("%s/fdatasync", dir);
-    char block[512] = {0};
-    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    for (size_t i = 0; fd >= 0 && i < 500; i++) {
-        uint64_t start = sh_mono_ns();
-        if (write(fd, block, sizeof(block)) != (ssize_t)sizeof(block) || fdatasync(fd) < 0) {
-            perror("bench_store: fdatasync");
-            exit(1);
-        }
-        ns[i] = sh_mono_ns() - start;
-    }
-    close(fd);
-    sh_free(path);
-    snprintf(name, sizeof(name), "fdatasync_%s_p50", when);
-    figure(name, percentile_ms(ns, 500, 0.5), "ms");
-    snprintf(name, sizeof(name), "fdatasync_%s_p95", when);
-    figure(name, percentile_ms(ns, 500, 0.95), "ms");
 }
 
 static void done(void *arg, const struct sh_err *err) {
@@ -180,6 +153,9 @@ static void bench_sequential(struct bench *b, bool with_row) {
     struct sh_put put = {SH_TABLE_WORKFLOW, sh_str(workflow), row};
     for (size_t i = 0; i < SEQUENTIAL; i++) {
         struct sh_event_record e = event(b, workflow, i + 1);
+        if (i % ROUND == 0) {
+            bench_disk_sample(&b->disk, SYNCS);
+        }
         uint64_t start = sh_mono_ns();
         b->waiting++;
         append(b, &e, 1, &put, with_row, done, b);
@@ -188,9 +164,9 @@ static void bench_sequential(struct bench *b, bool with_row) {
     }
     json_decref(row);
     figure(with_row ? "commit_event_and_row_p50" : "commit_one_event_p50",
-           percentile_ms(ns, SEQUENTIAL, 0.5), "ms");
+           bench_percentile_ms(ns, SEQUENTIAL, 0.5), "ms");
     figure(with_row ? "commit_event_and_row_p95" : "commit_one_event_p95",
-           percentile_ms(ns, SEQUENTIAL, 0.95), "ms");
+           bench_percentile_ms(ns, SEQUENTIAL, 0.95), "ms");
 }
 
 struct caller {
@@ -280,41 +256,61 @@ static int add_one(const char *path, const struct stat *st, int flag, struct FTW
     return 0;
 }
 
+static void measure(struct bench *b, const char *dir, const char *endpoint) {
+    bench_disk_open(&b->disk, dir);
+    memory("before_open");
+    bench_open(b, endpoint, "open_empty");
+    memory("after_open");
+    figure("threads_after_open", threads(), "threads");
+    bench_sequential(b, false);
+    bench_sequential(b, true);
+    bench_disk_report(&b->disk);
+    bench_concurrent(b);
+    bench_batches(b);
+    memory("after_events");
+    bench_read(b);
+    bench_close(b);
+    nftw(dir, add_one, 16, FTW_PHYS);
+    figure("on_disk_after_events", bytes_on_disk / 1e6, "MB");
+    bench_open(b, endpoint, "open_full");
+    bench_close(b);
+}
+
+static void idle(struct bench *b, const char *endpoint) {
+    bench_open(b, endpoint, "surrealdb_alone_open");
+    sleep(IDLE_SECONDS);
+    memory("surrealdb_alone");
+    figure("threads_surrealdb_alone", threads(), "threads");
+    bench_close(b);
+}
+
 int main(int argc, char **argv) {
-    struct bench b = {0};
+    struct bench *b = sh_new(struct bench);
     struct sh_err err = {0};
-    char *dir = sh_asprintf("%s/bench-store-XXXXXX", argc > 1 ? argv[1] : ".");
+    bool only_open = argc > 1 && strcmp(argv[1], "--idle") == 0;
+    const char *folder = argc > 1 + only_open ? argv[1 + only_open] : ".";
+    char *dir = sh_asprintf("%s/bench-store-XXXXXX", folder);
+    setenv("SURREAL_KVS_THREADPOOL_SIZE", "4", 0); /* as the program does */
     if (!mkdtemp(dir)) {
         perror("bench_store: mkdtemp");
         return 1;
     }
-    memset(b.body, 'x', sizeof(b.body));
-    sh_sha256(b.body, sizeof(b.body), &b.hash);
-    if (sh_loop_new(&b.loop, &err) < 0) {
+    memset(b->body, 'x', sizeof(b->body));
+    sh_sha256(b->body, sizeof(b->body), &b->hash);
+    if (sh_loop_new(&b->loop, &err) < 0) {
         die("loop", &err);
     }
-    sh_loop_on_turn(b.loop, flush, &b);
+    sh_loop_on_turn(b->loop, flush, b);
     char *endpoint = sh_asprintf("rocksdb:%s/db", dir);
-    bench_disk(dir, "before");
-    memory("before_open");
-    bench_open(&b, endpoint, "open_empty");
-    memory("after_open");
-    figure("threads_after_open", threads(), "threads");
-    bench_sequential(&b, false);
-    bench_disk(dir, "between");
-    bench_sequential(&b, true);
-    bench_concurrent(&b);
-    bench_batches(&b);
-    memory("after_events");
-    bench_read(&b);
-    bench_close(&b);
-    nftw(dir, add_one, 16, FTW_PHYS);
-    figure("on_disk_after_events", bytes_on_disk / 1e6, "MB");
-    bench_open(&b, endpoint, "open_full");
-    bench_close(&b);
-    sh_loop_free(b.loop);
+    if (only_open) {
+        idle(b, endpoint);
+    } else {
+        measure(b, dir, endpoint);
+    }
+    sh_loop_free(b->loop);
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
     sh_free(endpoint);
     sh_free(dir);
+    sh_free(b);
     return 0;
 }

@@ -28,19 +28,29 @@ class Determinism(unittest.TestCase):
         run("times of private files", guest("diff_files.wasm"), "--", "/", "times")
         run("mapped files", *here, guest("diff_files.wasm"), "--", "/m", "linking")
         run("many mapped files", *here, guest("diff_files.wasm"), "--", "/m", "removing")
+        run("large reads", *here, guest("diff_files.wasm"), "--", "/m", "large")
+        run("large output", guest("diff_process.wasm"), "--", "bulk")
         run("random calls, mapped", *here, guest("diff_random.wasm"), "--", 1, 600, "/m")
         run("random calls, private", guest("diff_random.wasm"), "--", 2, 2000, "/")
         run("standard input", guest("diff_process.wasm"), "--", "copying",
             stdin=bytes(range(256)) * 500)
         run("polling", guest("diff_process.wasm"), "--", "polling")
         run("an exit status", guest("exit7.wasm"))
-        run("a trap", guest("diff_process.wasm"), "--", "traps", "memory")
+        run("a trap", guest("diff_process.wasm"), "--", "traps", "nested")
         run("out of stack", guest("diff_process.wasm"), "--", "traps", "deep")
         run("out of fuel", "--fuel", 3000000, guest("spin.wasm"))
         for path in sorted(mapped.rglob("*"), reverse=True):  # a replay asks nobody again
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         mapped.rmdir()
         check(self, recorded)
+
+    def test_a_backtrace_shows_the_guest_and_nothing_of_the_host(self):
+        said = [shannon("run", "--ephemeral", "--data-dir", self.folder / "data",
+                        guest("diff_process.wasm"), "--", "traps", how, check=134,
+                        env=harness.clean_environment(RUST_BACKTRACE=level)).stderr
+                for how in ("nested", "deep") for level in ("0", "1", "full")]
+        self.assertEqual(len(set(said)), 2, said)
+        self.assertNotIn(b"microsandbox", b"".join(said))
 
     def test_where_and_when_make_no_difference_to_a_new_run(self):
         """Without mapped directories, clocks and chance, two runs are the same run."""

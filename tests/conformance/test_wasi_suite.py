@@ -1,6 +1,6 @@
-"""Every preview 1 case of the WebAssembly community's wasi-testsuite passes under `shannon run`, with
-a journal and without. The suite is found at $WASI_TESTSUITE (a folder or a .tar.gz), else beside the
-source folder in shared/conformance."""
+"""Every preview 1 case of the WebAssembly community's wasi-testsuite passes under `shannon run`,
+with a journal and without. The suite is found at $WASI_TESTSUITE (a folder or a .tar.gz), else in
+shared/conformance beside the source folder."""
 
 import concurrent.futures
 import os

@@ -35,6 +35,7 @@ def oracle_python():
         fcntl.flock(lock, fcntl.LOCK_EX)
         if stamp.exists() and stamp.read_text() == wanted:
             return python
+        print(f"installing Wasmtime for Python into {venv}", file=sys.stderr, flush=True)
         for command in ([sys.executable, "-m", "venv", "--clear", venv],
                         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
                          "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r",
@@ -61,18 +62,21 @@ def tree(top):
                 found[key] = ("folder",)
             else:
                 with open(path, "rb") as f:
-                    digest = hashlib.file_digest(f, "sha256") if hasattr(hashlib, "file_digest") \
-                        else hashlib.sha256(f.read())
-                found[key] = ("file", os.path.getsize(path), digest.hexdigest())
+                    digest = hashlib.sha256(f.read()).hexdigest()
+                found[key] = ("file", os.path.getsize(path), digest)
     return found
 
 
 class Case:
+    """`wasm` names a test guest, or is the path of a module."""
+
     def __init__(self, wasm, *args, stdin=b""):
-        self.wasm, self.args, self.stdin = wasm, [str(a) for a in args], stdin
+        self.wasm = wasm if isinstance(wasm, pathlib.Path) else harness.guest(wasm)
+        self.args, self.stdin = [str(a) for a in args], stdin
 
     def __str__(self):
-        return " ".join([self.wasm, *self.args]) + (f" <{len(self.stdin)} bytes" if self.stdin else "")
+        given = f" <{len(self.stdin)} bytes" if self.stdin else ""
+        return " ".join([self.wasm.name, *self.args]) + given
 
 
 class Outcome:
@@ -82,12 +86,12 @@ class Outcome:
 
 
 def run_oracle(python, folder, cases):
-    """Outcomes in the order of the cases. Those that read their input get a process of their own."""
+    """Outcomes in the order of the cases. What reads its input gets a process of its own."""
     folder.mkdir()
     entries = []
     for i, case in enumerate(cases):
         (folder / f"root{i}").mkdir()
-        entries.append({"wasm": str(harness.guest(case.wasm)), "args": [case.wasm, *case.args],
+        entries.append({"wasm": str(case.wasm), "args": [case.wasm.name, *case.args],
                         "env": ENVIRONMENT, "dirs": [[str(folder / f"root{i}"), "/"]],
                         "stdout": str(folder / f"out{i}"), "stderr": str(folder / f"err{i}")})
     quiet = [i for i, case in enumerate(cases) if not case.stdin]
@@ -118,8 +122,8 @@ def run_ours(folder, data_dirs, cases, flags=(), mapped=True):
         command += [f"--env={k}={v}" for k, v in ENVIRONMENT.items()]
         command += ["--dir", f"{root}::/"] if mapped else []
         try:
-            done = harness.shannon(*command, harness.guest(case.wasm), "--", *case.args,
-                                   stdin=case.stdin)
+            done = harness.shannon(*command, case.wasm, "--", *case.args, stdin=case.stdin,
+                                   timeout=300)
         finally:
             free.put(data)
         return Outcome(done.returncode, done.stdout, done.stderr, tree(root))

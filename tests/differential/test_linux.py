@@ -1,5 +1,5 @@
-"""A program that calls the C library's file functions sees under WASI what it sees when it is
-compiled for Linux itself: the same results, the same names of errors, the same files left behind."""
+"""A program that calls the C library's file functions sees under WASI what it sees when compiled
+for Linux itself: the same results, the same names of errors, the same files left behind."""
 
 import pathlib
 import subprocess
@@ -9,7 +9,8 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 from side_by_side import JOBS, Case, harness, run_ours, tree  # noqa: E402
 
-SECTIONS = ("creating", "writing", "renaming", "linking", "removing", "many", "times", "strict")
+SECTIONS = ("creating", "writing", "renaming", "linking", "removing", "many", "times", "large",
+            "strict")
 
 
 class AsOnLinux(unittest.TestCase):

@@ -418,6 +418,9 @@ class Streams(Base):
         for number, event, data in frames:
             if number:
                 self.assertEqual(json.loads(data)["seq"], int(number))
+                self.assertEqual(json.loads(data)["stream_id"], number)
+        message = json.loads(next(f[2] for f in frames if f[1] == "thread.message.completed"))
+        self.assertEqual(message["stream_id"], str(ids[-2]))
 
     def test_sse_resumes_after_an_id(self):
         task = self.finished()
@@ -518,6 +521,130 @@ class Streams(Base):
         status, answer = self.server.json("GET", path)
         self.assert_error(400, "invalid_argument", (status, answer), "WebSocket")
         self.server.json("POST", "/api/v1/tasks/%s/cancel" % task["task_id"])
+
+
+class Sessions(Base):
+    def test_from_the_first_task_to_the_last(self):
+        for query in ("one", "two"):
+            _, task = self.submit({"query": query, "agent": "hello", "session_id": "talk", "mode": "simple"})
+            self.server.wait_task(task["task_id"])
+        status, session = self.server.json("GET", "/api/v1/sessions/talk")
+        self.assertEqual((status, session["session_id"], session["user_id"]), (200, "talk", "local"))
+        self.assertEqual((session["task_count"], session["successful_tasks"]), (2, 2))
+        self.assertEqual((session["latest_task_query"], session["first_task_mode"]), ("two", "simple"))
+        self.assertEqual((session["is_active"], session["success_rate"]), (False, 1.0))
+        status, listed = self.server.json("GET", "/api/v1/sessions?limit=1")
+        self.assertEqual((listed["sessions"], listed["total_count"] > 0), ([session], True))
+        status, history = self.server.json("GET", "/api/v1/sessions/talk/history")
+        self.assertEqual([t["query"] for t in history["tasks"]], ["one", "two"])
+        self.assertEqual(history["tasks"][0]["result"].strip(), "hello")
+        status, page = self.server.json("GET", "/api/v1/sessions/talk/history?limit=1&offset=1")
+        self.assertEqual((page["tasks"], page["total"]), (history["tasks"][:1], 2))
+
+    def test_title_and_forgetting(self):
+        _, task = self.submit({"query": "q", "agent": "hello", "session_id": "titled"})
+        path = "/api/v1/sessions/titled"
+        status, session = self.server.json("PATCH", path, {"title": "\u00e9" * 60})
+        self.assertEqual((status, session["title"]), (200, "\u00e9" * 60))
+        for body in ({"title": "x" * 61}, {"title": " "}, {"title": 5}, {}, {"title": "t", "x": 1}):
+            self.assert_error(400, "invalid_argument", self.server.json("PATCH", path, body))
+        response, data = self.server.request("DELETE", path)
+        self.assertEqual((response.status, data), (204, b""))
+        self.assert_error(404, "not_found", self.server.json("GET", path))
+        self.server.wait_task(task["task_id"])
+        self.submit({"query": "q", "agent": "hello", "session_id": "titled"})
+        status, session = self.server.json("GET", path)
+        self.assertEqual((status, session["task_count"], session.get("title")), (200, 2, None))
+
+    def test_wrong_pages_and_ids(self):
+        for path, status in (
+            ("/api/v1/sessions?limit=0", 400),
+            ("/api/v1/sessions?limit=101", 400),
+            ("/api/v1/sessions?offset=x", 400),
+            ("/api/v1/sessions/nope", 404),
+            ("/api/v1/sessions/nope/history", 404),
+            ("/api/v1/sessions/a%20b", 400),
+            ("/api/v1/sessions/" + "a" * 129, 400),
+        ):
+            self.assertEqual(self.server.json("GET", path)[0], status, path)
+
+    def test_the_list_survives_a_restart(self):
+        with tempfile.TemporaryDirectory(prefix="shannon-e2e-") as folder:
+            server = Server(folder)
+            server.json("POST", "/api/v1/modules?name=hello", HELLO_WAT)
+            server.json("POST", "/api/v1/tasks", {"query": "q", "agent": "hello", "session_id": "kept"})
+            server.stop(signal.SIGKILL)
+            server = Server(folder)
+            self.addCleanup(server.stop)
+            status, listed = server.json("GET", "/api/v1/sessions")
+            self.assertEqual([s["session_id"] for s in listed["sessions"]], ["kept"])
+            server.stop()
+
+
+class Documents(Base):
+    def test_openapi_needs_no_key_and_names_what_there_is(self):
+        response, data = self.server.request("GET", "/openapi.json", key=False)
+        self.assertEqual(response.status, 200)
+        document = json.loads(data)
+        self.assertEqual(document["openapi"], "3.1.0")
+        for path, item in document["paths"].items():
+            for method in item:
+                real = path.replace("{id}", "nope")
+                if method == "get" and "stream/ws" not in path and "sse" not in path:
+                    response, data = self.server.request("GET", real)
+                    text = data.decode()
+                    self.assertNotIn("there is no GET", text)
+
+    def test_timeline_is_the_journal(self):
+        _, task = self.submit({"query": "hi", "agent": "hello"})
+        self.server.wait_task(task["task_id"])
+        path = "/api/v1/tasks/" + task["task_id"]
+        self.assertEqual(
+            self.server.json("GET", path + "/timeline"), self.server.json("GET", path + "/journal")
+        )
+
+    def test_what_a_client_said_is_told_again(self):
+        said = {"mode": "standard", "context": {"tone": "plain"}}
+        _, task = self.submit({"query": "hi", "agent": "hello", **said})
+        status, view = self.server.json("GET", "/api/v1/tasks/" + task["task_id"])
+        self.assertEqual({k: view[k] for k in said}, said)
+
+
+class Network(unittest.TestCase):
+    def run_with(self, *flags):
+        with tempfile.TemporaryDirectory(prefix="shannon-e2e-") as folder:
+            agent = os.path.join(folder, "hello.wat")
+            with open(agent, "wb") as f:
+                f.write(HELLO_WAT)
+            return subprocess.run(
+                [BIN, "run", "--ephemeral", "--events", *flags, agent],
+                capture_output=True,
+                timeout=LIMIT,
+                check=False,
+            )
+
+    def test_rules_are_in_the_journal(self):
+        done = self.run_with(
+            "--allow-net", "https://*.wikipedia.org:443/wiki/*", "--allow-net=GET,POST http://[::1]:8080"
+        )
+        self.assertEqual((done.returncode, done.stdout), (0, b"hello\n"), done.stderr)
+        decided = next(l for l in done.stderr.decode().splitlines() if "PolicyDecided" in l)
+        body = json.loads(decided[decided.index("{") :])
+        network = body.get("body", body)["capabilities"]["network"]
+        self.assertEqual(
+            network,
+            [
+                {"scheme": "https", "host": "*.wikipedia.org", "port": 443, "path": "/wiki/*"},
+                {"scheme": "http", "host": "[::1]", "port": 8080, "methods": ["GET", "POST"]},
+            ],
+        )
+
+    def test_wrong_rules_are_told_with_the_form(self):
+        for rule, text in (("example.org", "expected"), ("https://a:0", "port"), ("ftp://a", "scheme")):
+            done = self.run_with("--allow-net", rule)
+            self.assertEqual((done.returncode, done.stderr.count(b"\n")), (125, 1), done.stderr)
+            for want in ("--allow-net " + rule, text, "SCHEME://HOST"):
+                self.assertIn(want, done.stderr.decode())
 
 
 class Modules(Base):

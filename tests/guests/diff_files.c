@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 #ifdef __wasi__
 #include <wasi/libc.h>
@@ -202,6 +203,29 @@ static void writing(void) {
     printf("%d\n", memcmp(text, "\0\0\0\0\0\0\0\0", 8));
     said("sync", fsync(fd));
     said("datasync", fdatasync(fd));
+    close(fd);
+}
+
+/* One call each: how much of it is done at once. */
+static void large(void) {
+    enum { N = 900000 };
+    static char out[N], in[N + 1];
+    struct iovec parts[3] = {{in, 1000}, {in + 1000, 300000}, {in + 301000, N - 301000}};
+    int fd = opened("f", O_CREAT | O_RDWR);
+
+    for (int i = 0; i < N; i++) {
+        out[i] = (char)(i * 31 + i / 251);
+    }
+    said("write", write(fd, out, N));
+    said("pread", pread(fd, in, sizeof(in), 0));
+    printf("same: %d\n", memcmp(in, out, N) == 0);
+    memset(in, 0, sizeof(in));
+    said("seek", lseek(fd, 0, SEEK_SET));
+    for (int i = 0; i < 3; i++) { /* a readv may fill one part only: it is asked for one */
+        said("readv", readv(fd, &parts[i], 1));
+    }
+    printf("same: %d\n", memcmp(in, out, N) == 0);
+    said("read at the end", read(fd, in, N));
     close(fd);
 }
 
@@ -458,8 +482,9 @@ int main(int argc, char **argv) {
         const char *name;
         void (*run)(void);
     } sections[] = {
-        {"creating", creating}, {"writing", writing}, {"renaming", renaming}, {"linking", linking},
-        {"removing", removing}, {"many", many},       {"times", times},       {"strict", strict},
+        {"creating", creating}, {"writing", writing},   {"renaming", renaming},
+        {"linking", linking},   {"removing", removing}, {"many", many},
+        {"times", times},       {"large", large},       {"strict", strict},
 #ifdef __wasi__
         {"leaving", leaving},   {"numbers", numbers},
 #endif

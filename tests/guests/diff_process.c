@@ -44,6 +44,22 @@ static int copying(int argc, char **argv) {
     return 0;
 }
 
+/* How much one call takes. */
+static int bulk(int argc, char **argv) {
+    static char text[400000];
+
+    (void)argc;
+    (void)argv;
+    for (size_t i = 0; i < sizeof(text); i++) {
+        text[i] = (char)('a' + i % 26);
+    }
+    ssize_t out = write(1, text, sizeof(text));
+    ssize_t err = write(2, text, 100000);
+
+    fprintf(stderr, "%zd %zd\n", out, err);
+    return 0;
+}
+
 static int streams(int argc, char **argv) {
     struct stat st;
     char byte = 0;
@@ -120,6 +136,15 @@ __attribute__((noinline)) static int deeper(int n) {
     return n < 0 ? 0 : deeper(n + 1) + room[0];
 }
 
+__attribute__((noinline)) static int nested(int n) {
+    volatile int here = n;
+
+    if (here == 0) {
+        __builtin_trap();
+    }
+    return nested(here - 1) + here;
+}
+
 static int traps(int argc, char **argv) {
     const char *how = argc > 2 ? argv[2] : "";
 
@@ -131,6 +156,8 @@ static int traps(int argc, char **argv) {
         *(volatile char *)far = 1;
     } else if (strcmp(how, "deep") == 0) {
         return deeper(0);
+    } else if (strcmp(how, "nested") == 0) {
+        return nested(20);
     } else if (strcmp(how, "abort") == 0) {
         abort();
     } else if (strcmp(how, "call") == 0) {
@@ -143,8 +170,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
-    } sections[] = {{"given", given},     {"copying", copying}, {"streams", streams},
-                    {"polling", polling}, {"exits", exits},     {"traps", traps}};
+    } sections[] = {{"given", given},     {"copying", copying}, {"bulk", bulk},
+                    {"streams", streams}, {"polling", polling}, {"exits", exits},
+                    {"traps", traps}};
 
     for (size_t i = 0; argc > 1 && i < sizeof(sections) / sizeof(sections[0]); i++) {
         if (strcmp(argv[1], sections[i].name) == 0) {

@@ -81,6 +81,26 @@ START_TEST(the_end_is_message_event_done) {
 }
 END_TEST
 
+/* The clients go on after stream_id, on whichever frame they lost the connection. */
+START_TEST(stream_ids_lose_nothing) {
+    begin();
+    event(8, "Emitted", "{}");
+    assert_has("\"seq\":8,\"stream_id\":\"8\"");
+    end();
+    begin();
+    event(9, "WorkflowCompleted", "{\"result\":\"because\"}");
+    const char *message = strstr(sse.p, "\"seq\":9,\"stream_id\":\"8\"");
+    const char *completed = strstr(sse.p, "\"seq\":9,\"stream_id\":\"9\"");
+    ck_assert(message && completed && message < completed);
+    end();
+    begin();
+    sh_wire_event(&wire, &(struct sh_live_event){.delta = SH_STR("x"), .durable_seq = 7}, collect,
+                  NULL);
+    assert_has("\"seq\":7,\"stream_id\":\"7\"");
+    end();
+}
+END_TEST
+
 START_TEST(tools_are_invoked_and_observed) {
     begin();
     event(2, "ActivityScheduled", "{\"ordinal\":0,\"op\":\"llm\",\"args\":{\"a\":1}}");
@@ -170,6 +190,7 @@ static Suite *suite(void) {
     size_t n = 0;
     tests[n++] = each_event_has_at_most_one_id;
     tests[n++] = the_end_is_message_event_done;
+    tests[n++] = stream_ids_lose_nothing;
     tests[n++] = tools_are_invoked_and_observed;
     tests[n++] = deltas_are_provisional_and_carry_no_id;
     tests[n++] = hostile_text_stays_in_its_line;

@@ -142,6 +142,33 @@ START_TEST(run_flags_become_capabilities) {
 }
 END_TEST
 
+START_TEST(network_rules_are_read_from_urls) {
+    static const struct {
+        const char *rule, *want;
+    } rules[] = {
+        {"https://example.org", "{\"host\":\"example.org\",\"scheme\":\"https\"}"},
+        {"https://*.wikipedia.org:443/wiki/*",
+         "{\"host\":\"*.wikipedia.org\",\"path\":\"/wiki/*\",\"port\":443,\"scheme\":\"https\"}"},
+        {"GET,POST  http://[::1]:8080/",
+         "{\"host\":\"[::1]\",\"methods\":[\"GET\",\"POST\"],\"path\":\"/\",\"port\":8080,"
+         "\"scheme\":\"http\"}"},
+        {"tcp://db.local:5432", "{\"host\":\"db.local\",\"port\":5432,\"scheme\":\"tcp\"}"},
+    };
+    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
+        struct sh_run_flags f = {.nets = single(rules[i].rule)};
+        json_t *caps = capabilities(&f, NULL);
+        ck_assert_uint_eq(json_array_size(json_object_get(caps, "network")), 1);
+        assert_dump(json_incref(json_array_get(json_object_get(caps, "network"), 0)),
+                    rules[i].want);
+        json_decref(caps);
+    }
+    struct sh_run_flags f = {.nets = single("https://b.org")};
+    assert_dump(capabilities(&f, "{\"network\":[{\"scheme\":\"https\",\"host\":\"a.org\"}]}"),
+                "{\"network\":[{\"host\":\"a.org\",\"scheme\":\"https\"},{\"host\":\"b.org\","
+                "\"scheme\":\"https\"}]}");
+}
+END_TEST
+
 START_TEST(run_flags_add_to_the_document) {
     struct sh_run_flags f = {.tools = single("llm")};
     assert_dump(capabilities(&f, "{\"capabilities\":{\"tools\":[\"kv\"],\"limits\":{\"fuel\":5}}}"),
@@ -152,13 +179,34 @@ END_TEST
 START_TEST(run_flags_that_are_wrong_are_named) {
     static const struct {
         struct sh_run_flags f;
-        const char *dir, *env, *flag;
+        const char *dir, *env, *net, *flag;
     } wrong[] = {
         {.dir = "::/x", .flag = "--dir"},
         {.dir = "a::", .flag = "--dir"},
         {.dir = "a::/b::rx", .flag = "--dir"},
         {.env = "=v", .flag = "--env"},
         {.env = "ABSENT", .flag = "--env"},
+        {.net = "example.org", .flag = "--allow-net example.org: expected [METHODS ]SCHEME"},
+        {.net = "https://", .flag = "--allow-net"},
+        {.net = "https:///path", .flag = "--allow-net"},
+        {.net = "ftp://example.org", .flag = "scheme: expected"},
+        {.net = "HTTPS://example.org", .flag = "scheme: expected"},
+        {.net = "https://EXAMPLE.org", .flag = "host: expected"},
+        {.net = "https://me:secret@example.org", .flag = "--allow-net"},
+        {.net = "https://example.org?q", .flag = "host: expected"},
+        {.net = "https://example.org:", .flag = "port: expected"},
+        {.net = "https://example.org:0", .flag = "port: expected"},
+        {.net = "https://example.org:65536", .flag = "port: expected"},
+        {.net = "https://example.org:443x/", .flag = "port: expected"},
+        {.net = "https://example.org:-1", .flag = "port: expected"},
+        {.net = "https://[::1", .flag = "host: expected"},
+        {.net = "https://example.org/../x", .flag = "path: expected"},
+        {.net = "https://example.org/a*b", .flag = "path: expected"},
+        {.net = "get https://example.org", .flag = "capitals"},
+        {.net = "GET, https://example.org", .flag = "--allow-net"},
+        {.net = " https://example.org", .flag = "--allow-net"},
+        {.net = "tcp://example.org", .flag = "port: expected"},
+        {.net = "GET tcp://example.org:5432", .flag = "methods"},
         {.f = {.fuel = "0"}, .flag = "--fuel"},
         {.f = {.fuel = "-1"}, .flag = "--fuel"},
         {.f = {.fuel = "ten"}, .flag = "--fuel"},
@@ -173,10 +221,12 @@ START_TEST(run_flags_that_are_wrong_are_named) {
             f.dirs = single(wrong[i].dir);
         } else if (wrong[i].env) {
             f.env = single(wrong[i].env);
+        } else if (wrong[i].net) {
+            f.nets = single(wrong[i].net);
         }
         sh_assert_fails(sh_run_capabilities(&f, NULL, "/cwd", fake_env, &caps, &err), SH_E_INVAL,
                         &err);
-        ck_assert_ptr_nonnull(strstr(err.message, wrong[i].flag));
+        ck_assert_msg(strstr(err.message, wrong[i].flag), "%s", err.message);
     }
 }
 END_TEST
@@ -190,6 +240,7 @@ static Suite *suite(void) {
     tests[n++] = help_is_asked_for_anywhere;
     tests[n++] = values_are_bounded;
     tests[n++] = run_flags_become_capabilities;
+    tests[n++] = network_rules_are_read_from_urls;
     tests[n++] = run_flags_add_to_the_document;
     tests[n++] = run_flags_that_are_wrong_are_named;
     return sh_suite("api_flags", tests);

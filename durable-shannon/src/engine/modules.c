@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum { NAMES_MAX = 64 }; /* of one module, that go with it */
+
 struct loaded {
     struct sh_list link;
     struct sh_hash hash;
@@ -427,27 +429,39 @@ static void removed(void *arg, const struct sh_err *err) {
     query_end(q, q->record, err);
 }
 
-/* The record and the name go; the file stays, because journals may name it. */
-static void remove_record(struct module_query *q, json_t *record) {
-    struct sh_err err = {0};
-    struct sh_put puts[2] = {{SH_TABLE_MODULE, sh_json_get_str(record, "hash"), NULL},
-                             {SH_TABLE_NAME, sh_json_get_str(record, "name"), NULL}};
+/* The record and its names go; the file stays, because journals may name it. A name that has been
+ * given to another module since is that one's. */
+static void names_found(void *arg, json_t *names, size_t total, const struct sh_err *err) {
+    struct module_query *q = arg;
+    struct sh_put puts[1 + NAMES_MAX] = {
+        {SH_TABLE_MODULE, sh_json_get_str(q->record, "hash"), NULL}};
+    struct sh_err own = {0};
+    size_t n = 1, i;
+    json_t *name;
 
-    q->record = json_incref(record);
-    if (sh_store_append(q->engine->store, NULL, 0, puts, puts[1].key.len ? 2 : 1, removed, q,
-                        &err) < 0) {
-        query_end(q, NULL, &err);
+    (void)total;
+    json_array_foreach(names, i, name) {
+        if (n <= NAMES_MAX) {
+            puts[n++] = (struct sh_put){SH_TABLE_NAME, sh_json_get_str(name, "name"), NULL};
+        }
     }
+    if (!err && sh_store_append(q->engine->store, NULL, 0, puts, n, removed, q, &own) == 0) {
+        return;
+    }
+    query_end(q, NULL, err ? err : &own);
 }
 
 static void remove_found(void *arg, json_t *record, const struct sh_err *err) {
     struct module_query *q = arg;
+    struct sh_store_filter named = {.member = {"hash"}, .limit = NAMES_MAX};
 
     if (err) {
         query_end(q, NULL, err);
-    } else {
-        remove_record(q, record);
+        return;
     }
+    q->record = json_incref(record);
+    named.value[0] = json_string_value(json_object_get(record, "hash"));
+    sh_store_list(q->engine->store, SH_TABLE_NAME, &named, names_found, q);
 }
 
 void sh_engine_module_remove(struct sh_engine *e, struct sh_str name_or_hash, sh_engine_json_fn cb,

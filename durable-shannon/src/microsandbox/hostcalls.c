@@ -73,9 +73,6 @@ static bool overdue(struct sh_agent *a) {
     if (a->calls_in_step++ == 0) {
         return false; /* a step makes progress */
     }
-    if (atomic_load_explicit(&a->interrupted, memory_order_relaxed)) {
-        return true;
-    }
     return a->calls_in_step % CLOCK_EVERY == 0 && sh_mono_ns() - a->step_began_ns > STEP_NS_MAX;
 }
 

@@ -162,9 +162,26 @@ static void add_frame(struct sh_buf *b, const wasm_frame_t *frame, size_t index,
     sh_buf_addc(b, '}');
 }
 
-static void add_frames(struct sh_buf *b, const wasm_frame_vec_t *frames, struct sh_str text) {
-    struct lines l = {text.p, text.p + text.len};
+/* The guest's frames are the first part. With RUST_BACKTRACE set the host's own follow, which are
+ * nobody's business here and differ from machine to machine. */
+static struct sh_str frames_part(struct sh_str text) {
+    static const char *const ends[] = {"\n\nCaused by:", "\n\nStack backtrace:"};
 
+    for (size_t i = 0; text.len && i < sizeof(ends) / sizeof(ends[0]); i++) {
+        const char *end = memmem(text.p, text.len, ends[i], strlen(ends[i]));
+
+        if (end) {
+            text.len = (size_t)(end - text.p);
+        }
+    }
+    return text;
+}
+
+static void add_frames(struct sh_buf *b, const wasm_frame_vec_t *frames, struct sh_str text) {
+    struct lines l;
+
+    text = frames_part(text);
+    l = (struct lines){text.p, text.p + text.len};
     sh_buf_addc(b, '[');
     for (size_t i = 0; i < frames->size && i < FRAMES_MAX; i++) {
         add_frame(b, frames->data[i], i, &l);

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -72,9 +73,15 @@ void sh_vfs_name_done(struct sh_vfs_name *n) {
     n->owned = false;
 }
 
+/* What was there once stays: three system calls that each start of an agent need not repeat. */
 int sh_vfs_probe(struct sh_err *err) {
-    int fd = sh_vfs_walk(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
+    static atomic_bool proven;
+    int fd;
 
+    if (atomic_load_explicit(&proven, memory_order_relaxed)) {
+        return 0;
+    }
+    fd = sh_vfs_walk(AT_FDCWD, ".", O_PATH | O_DIRECTORY);
     if (fd == -ENOSYS || fd == -EPERM) {
         return sh_fail(err, SH_E_UNSUPPORTED,
                        "agents get files through openat2, which this kernel (or the container it "
@@ -86,6 +93,7 @@ int sh_vfs_probe(struct sh_err *err) {
     if (access("/proc/self/fd", X_OK) != 0) {
         return sh_fail(err, SH_E_UNSUPPORTED, "/proc is not mounted; agents' files need it");
     }
+    atomic_store_explicit(&proven, true, memory_order_relaxed);
     return 0;
 }
 

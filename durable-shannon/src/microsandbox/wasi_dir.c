@@ -97,10 +97,7 @@ static int take(struct sh_wasi *w, struct sh_desc *d) {
     if (!error && !keep(w, d, &r)) {
         return sh_wasi_broken(w, "readdir");
     }
-    if (w->record.cap > WASI_SEEN_MAX * 2) { /* a large listing is rare: give its room back */
-        sh_buf_done(&w->record);
-        sh_buf_init(&w->record, WASI_RECORD_MAX);
-    }
+    sh_wasi_trim_record(w);
     return error;
 }
 

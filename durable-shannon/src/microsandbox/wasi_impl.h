@@ -10,7 +10,8 @@
 
 enum {
     WASI_IO_MAX = 16 * 1024 * 1024,       /* bytes of one file call: it cannot be interrupted */
-    WASI_SEEN_MAX = 64 * 1024,            /* bytes of one read that is recorded, or of one output */
+    WASI_READ_MAX = 1024 * 1024,          /* bytes of one read that is recorded */
+    WASI_SEEN_MAX = 64 * 1024,            /* bytes of one piece of input or output */
     WASI_RECORD_MAX = 4 * 1024 * 1024,    /* one observation: half an event body */
     WASI_LISTINGS_MAX = 32 * 1024 * 1024, /* listings kept for all descriptors */
 };
@@ -52,6 +53,7 @@ int sh_wasi_recall(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *ki
 /* Records what was appended since recall; 1 with the answer in *ret, or END. */
 int sh_wasi_observed(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *kind,
                      struct sh_reader *ret);
+void sh_wasi_trim_record(struct sh_wasi *w);             /* give back the room of a large record */
 int sh_wasi_broken(struct sh_wasi *w, const char *kind); /* the tape's answer makes no sense: END */
 /* The host's descriptor behind `d`, opened now if a replay left it out; or END. */
 int sh_wasi_host(struct sh_wasi *w, struct sh_desc *d);

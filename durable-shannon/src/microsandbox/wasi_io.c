@@ -2,7 +2,7 @@
  * descriptor whose file a replay never opened behaves the same, and a change that is made again
  * lands where it did before.
  *
- * Mapped directories that are recorded: a read keeps its bytes (at most WASI_SEEN_MAX a call), a
+ * Mapped directories that are recorded: a read keeps its bytes (at most WASI_READ_MAX a call), a
  * write keeps offset, length and digest of its bytes, and is not made again in a replay. */
 #include <errno.h>
 #include <unistd.h>
@@ -84,10 +84,38 @@ static uint8_t *scratch(struct sh_wasi *w) {
 
 /* --- files ----------------------------------------------------------------------------------- */
 
+/* What was read, from the guest's vector into the record. */
+static void record_vector(struct sh_wasi *w, size_t n, size_t bytes) {
+    sh_buf_u32(&w->record, (uint32_t)bytes);
+    for (size_t i = 0; i < n && bytes; i++) {
+        size_t part = w->iov[i].iov_len < bytes ? w->iov[i].iov_len : bytes;
+
+        sh_buf_add(&w->record, w->iov[i].iov_base, part);
+        bytes -= part;
+    }
+}
+
+static int read_live(struct sh_wasi *w, struct sh_desc *d, size_t n, uint64_t offset) {
+    int fd = sh_wasi_host(w, d), error;
+    ssize_t got;
+
+    if (fd < 0) {
+        return fd;
+    }
+    got = preadv(fd, w->iov, (int)n, (off_t)offset);
+    error = sh_wasi_errno(w, d->grant, got < 0 ? errno : 0);
+    if (error < 0) {
+        return error;
+    }
+    sh_buf_u32(&w->record, (uint32_t)error);
+    record_vector(w, n, got < 0 ? 0 : (size_t)got);
+    return 0;
+}
+
 static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint64_t offset,
                      uint32_t *ret) {
     struct sh_buf *b = sh_wasi_question(w);
-    size_t want = bytes < WASI_SEEN_MAX ? bytes : WASI_SEEN_MAX;
+    size_t want = bytes < WASI_READ_MAX ? bytes : WASI_READ_MAX;
     struct sh_reader r;
     struct sh_str data;
     int rc, error;
@@ -96,20 +124,9 @@ static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
     sh_buf_u64(b, offset);
     rc = sh_wasi_recall(w, d->grant, "read", want + 64, &r);
     if (rc == 0) {
-        int fd = sh_wasi_host(w, d);
-        ssize_t got;
-
-        if (fd < 0) {
-            return fd;
-        }
-        got = pread(fd, scratch(w), want, (off_t)offset);
-        error = sh_wasi_errno(w, d->grant, got < 0 ? errno : 0);
-        if (error < 0) {
-            return error;
-        }
-        sh_buf_u32(b, (uint32_t)error);
-        sh_buf_bytes32(b, sh_strn(w->scratch, got < 0 ? 0 : (size_t)got));
-        rc = sh_wasi_observed(w, d->grant, "read", &r);
+        n = cut(w, n, want);
+        rc = read_live(w, d, n, offset);
+        rc = rc ? rc : sh_wasi_observed(w, d->grant, "read", &r);
     }
     if (rc < 0) {
         return rc;
@@ -126,6 +143,7 @@ static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
         done += part;
     }
     *ret = (uint32_t)data.len;
+    sh_wasi_trim_record(w);
     return error;
 }
 
@@ -279,21 +297,32 @@ static int file_write(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byt
 
 /* --- the calls ------------------------------------------------------------------------------- */
 
-static int output(struct sh_wasi *w, struct sh_desc *d, size_t n, uint32_t *ret) {
+/* All of it, however often room has to be made: whoever writes to a pipe on Unix expects no less.
+ * call.a: what was taken before the call had to wait. */
+static int output(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint32_t *ret) {
     uint8_t *to = scratch(w);
-    size_t len = 0;
-    int rc;
 
-    for (size_t i = 0; i < n && len < WASI_SEEN_MAX; i++) {
-        size_t part = w->iov[i].iov_len;
+    n = skip(w, n, w->g->call.a);
+    while (n) {
+        size_t len = 0;
+        int rc;
 
-        part = part < WASI_SEEN_MAX - len ? part : WASI_SEEN_MAX - len;
-        memcpy(to + len, w->iov[i].iov_base, part);
-        len += part;
+        for (size_t i = 0; i < n && len < WASI_SEEN_MAX; i++) {
+            size_t part = w->iov[i].iov_len;
+
+            part = part < WASI_SEEN_MAX - len ? part : WASI_SEEN_MAX - len;
+            memcpy(to + len, w->iov[i].iov_base, part);
+            len += part;
+        }
+        rc = sh_guest_output(w->g, d->kind == DESC_STDOUT ? 1 : 2, sh_strn(to, len));
+        if (rc) {
+            return rc;
+        }
+        w->g->call.a += len;
+        n = skip(w, n, len);
     }
-    rc = sh_guest_output(w->g, d->kind == DESC_STDOUT ? 1 : 2, sh_strn(to, len));
-    *ret = (uint32_t)len;
-    return rc;
+    *ret = (uint32_t)bytes;
+    return E_OK;
 }
 
 int sh_wasi_fd_read(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
@@ -358,7 +387,7 @@ int sh_wasi_fd_write(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *
             d->offset = offset + put;
         }
     } else if (d->kind == DESC_STDOUT || d->kind == DESC_STDERR) {
-        rc = output(w, d, n, &put);
+        rc = output(w, d, n, bytes, &put);
     } else {
         rc = sh_wasi_dev_write(w, d, n, &put);
     }

@@ -25,6 +25,13 @@ struct sh_buf *sh_wasi_question(struct sh_wasi *w) {
     return &w->record;
 }
 
+void sh_wasi_trim_record(struct sh_wasi *w) {
+    if (w->record.cap > WASI_SEEN_MAX * 2) { /* large ones are rare */
+        sh_buf_done(&w->record);
+        sh_buf_init(&w->record, WASI_RECORD_MAX);
+    }
+}
+
 static int differs(struct sh_wasi *w, const char *kind) {
     return sh_guest_end(w->g, SH_E_NONDETERMINISM,
                         "call %llu (\"%s\") has other arguments than in the journal",

@@ -508,6 +508,7 @@ static void close_all(struct running *run) {
     sh_values_done(&run->flags.dirs);
     sh_values_done(&run->flags.env);
     sh_values_done(&run->flags.tools);
+    sh_values_done(&run->flags.nets);
 }
 
 int sh_cmd_run(int argc, char *const argv[]) {
@@ -517,6 +518,8 @@ int sh_cmd_run(int argc, char *const argv[]) {
         {"dir", SH_FLAG_LIST, &f->dirs, "HOST::GUEST[::ro]", "map a directory (read, write)"},
         {"env", SH_FLAG_LIST, &f->env, "NAME[=VALUE]", "give a variable"},
         {"tool", SH_FLAG_LIST, &f->tools, "NAME", "allow a tool: llm, kv, calculator"},
+        {"allow-net", SH_FLAG_LIST, &f->nets, "RULE",
+         "allow https://HOST/PATH* (no tool uses it yet)"},
         {"argv0", SH_FLAG_TEXT, &f->argv0, "NAME", "the agent's own name"},
         {"input", SH_FLAG_TEXT, &f->input, "JSON|@FILE|-", "the task's input"},
         {"capabilities", SH_FLAG_TEXT, &f->capabilities, "FILE",

@@ -115,7 +115,7 @@ static int start(struct serving *s, const struct serve_flags *flags, struct sh_e
     if (rc < 0 || (rc = sh_datadir_lock(&s->app.dir, err)) < 0 ||
         (rc = sh_datadir_api_key(&s->app.dir, true, key, err)) < 0 ||
         (rc = sh_app_config(&s->app.config, flags->common.config, s->app.dir.path, err)) < 0 ||
-        (rc = sh_app_open(&s->app, &(struct sh_app_options){0}, err)) < 0) {
+        (rc = sh_app_open(&s->app, &(struct sh_app_options){.attended = true}, err)) < 0) {
         return rc;
     }
     open_signals(s);

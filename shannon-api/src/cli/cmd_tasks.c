@@ -1,43 +1,7 @@
 /* Looking at tasks and steering them: thin words over the API. */
-#include "cli/cli.h"
+#include "cli/ask.h"
 
 #include <stdlib.h>
-
-/* Parse, open, and one call; the shape of most commands. */
-struct ask {
-    struct sh_common common;
-    struct sh_client client;
-    json_t *answer;
-    struct sh_err err;
-};
-
-static int ask_open(struct ask *a) {
-    return sh_client_open(&a->client, &a->common, false, &a->err);
-}
-
-static int ask_call(struct ask *a, const char *method, const char *path, struct sh_str body) {
-    json_decref(a->answer);
-    a->answer = NULL;
-    return sh_client_call(&a->client, method, path, NULL, body, &a->answer, &a->err);
-}
-
-static int ask_end(struct ask *a, int status) {
-    sh_client_close(&a->client);
-    json_decref(a->answer);
-    sh_values_done(&a->common.operands);
-    return sh_cli_end(a->err.code ? sh_cli_fail(&a->err) : status);
-}
-
-/* /api/v1/tasks/ID/what, refusing what no id can be before it becomes part of a path. */
-static char *task_path(struct ask *a, const char *what) {
-    const char *id = a->common.operands.v[0];
-    struct sh_id checked;
-    if (sh_id_parse(sh_str(id), &checked) < 0) {
-        sh_fail(&a->err, SH_E_INVAL, "\"%.60s\" is no task id; `shannon tasks` lists them", id);
-        return NULL;
-    }
-    return sh_asprintf("/api/v1/tasks/%s%s", checked.s, what);
-}
 
 static void print_task_line(const json_t *task) {
     struct sh_str status = sh_json_get_str(task, "status");
@@ -52,7 +16,7 @@ static void print_task_line(const json_t *task) {
 }
 
 int sh_cmd_tasks(int argc, char *const argv[]) {
-    struct ask a = {0};
+    struct sh_ask a = {0};
     const char *status = NULL, *limit = "20", *offset = "0", *session = NULL;
     const struct sh_flag flags[] = {
         {"status", SH_FLAG_TEXT, &status, "STATUS", "only queued, running, paused, completed, ..."},
@@ -69,7 +33,7 @@ int sh_cmd_tasks(int argc, char *const argv[]) {
                     status ? status : "", session ? session : "");
     if (strpbrk(path + 14, " \r\n#%")) {
         sh_fail(&a.err, SH_E_INVAL, "the flags hold a character that is not allowed there");
-    } else if (ask_open(&a) == 0 && ask_call(&a, "GET", path, (struct sh_str){0}) == 0) {
+    } else if (sh_ask_open(&a) == 0 && sh_ask_call(&a, "GET", path, (struct sh_str){0}) == 0) {
         size_t i;
         json_t *task;
         if (a.common.json) {
@@ -80,7 +44,7 @@ int sh_cmd_tasks(int argc, char *const argv[]) {
             }
         }
     }
-    return ask_end(&a, 0);
+    return sh_ask_end(&a, 0);
 }
 
 static void print_field(const json_t *task, const char *name) {
@@ -103,13 +67,13 @@ int sh_cmd_status(int argc, char *const argv[]) {
                                         "session_id", "created_at", "updated_at",  "completed_at",
                                         "model_used", "usage",      "exit_status", "error_code",
                                         "error",      "result"};
-    struct ask a = {0};
+    struct sh_ask a = {0};
     int rc = sh_cli_parse(&a.common, "status ID", NULL, 0, 1, 1, argc, argv);
     if (rc != 0) {
         return rc < 0 ? SH_EXIT_OWN : 0;
     }
-    sh_auto(sh_free_p) char *path = task_path(&a, "");
-    if (path && ask_open(&a) == 0 && ask_call(&a, "GET", path, (struct sh_str){0}) == 0) {
+    sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, "");
+    if (path && sh_ask_open(&a) == 0 && sh_ask_call(&a, "GET", path, (struct sh_str){0}) == 0) {
         if (a.common.json) {
             sh_cli_print_json(a.answer);
         } else {
@@ -118,11 +82,11 @@ int sh_cmd_status(int argc, char *const argv[]) {
             }
         }
     }
-    return ask_end(&a, 0);
+    return sh_ask_end(&a, 0);
 }
 
 /* The answer on stdout, and the exit status the run itself would have given. */
-static int print_result(struct ask *a) {
+static int print_result(struct sh_ask *a) {
     const json_t *task = a->answer;
     struct sh_str status = sh_json_get_str(task, "status");
     if (a->common.json) {
@@ -156,17 +120,17 @@ static int print_result(struct ask *a) {
 }
 
 int sh_cmd_result(int argc, char *const argv[]) {
-    struct ask a = {0};
+    struct sh_ask a = {0};
     int rc = sh_cli_parse(&a.common, "result ID", NULL, 0, 1, 1, argc, argv);
     if (rc != 0) {
         return rc < 0 ? SH_EXIT_OWN : 0;
     }
     int status = 0;
-    sh_auto(sh_free_p) char *path = task_path(&a, "");
-    if (path && ask_open(&a) == 0 && ask_call(&a, "GET", path, (struct sh_str){0}) == 0) {
+    sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, "");
+    if (path && sh_ask_open(&a) == 0 && sh_ask_call(&a, "GET", path, (struct sh_str){0}) == 0) {
         status = print_result(&a);
     }
-    return ask_end(&a, status);
+    return sh_ask_end(&a, status);
 }
 
 static void print_event(const json_t *event, bool as_json) {
@@ -186,7 +150,7 @@ static void print_event(const json_t *event, bool as_json) {
 }
 
 /* Prints a page; *after moves on. True at the end of the journal. */
-static bool print_page(const struct ask *a, uint64_t *after) {
+static bool print_page(const struct sh_ask *a, uint64_t *after) {
     size_t i;
     json_t *event;
     bool final = false;
@@ -200,7 +164,7 @@ static bool print_page(const struct ask *a, uint64_t *after) {
 }
 
 int sh_cmd_events(int argc, char *const argv[]) {
-    struct ask a = {0};
+    struct sh_ask a = {0};
     bool follow = false;
     const char *after_text = "0";
     const struct sh_flag flags[] = {
@@ -216,15 +180,15 @@ int sh_cmd_events(int argc, char *const argv[]) {
     uint64_t after = strtoull(after_text, &end, 10);
     if (after_text[0] < '0' || after_text[0] > '9' || *end) {
         sh_fail(&a.err, SH_E_INVAL, "--after is \"%.40s\"; expected a number", after_text);
-        return ask_end(&a, 0);
+        return sh_ask_end(&a, 0);
     }
-    bool more = ask_open(&a) == 0;
+    bool more = sh_ask_open(&a) == 0;
     while (more) {
         sh_auto(sh_free_p) char *what =
             sh_asprintf("/journal?after=%llu%s", (unsigned long long)after,
                         follow && a.client.remote ? "&wait=20" : "");
-        sh_auto(sh_free_p) char *path = task_path(&a, what);
-        if (!path || ask_call(&a, "GET", path, (struct sh_str){0}) < 0) {
+        sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, what);
+        if (!path || sh_ask_call(&a, "GET", path, (struct sh_str){0}) < 0) {
             break;
         }
         bool final = print_page(&a, &after);
@@ -236,11 +200,11 @@ int sh_cmd_events(int argc, char *const argv[]) {
             more = false;
         }
     }
-    return ask_end(&a, 0);
+    return sh_ask_end(&a, 0);
 }
 
 static int control(int argc, char *const argv[], const char *verb) {
-    struct ask a = {.common.active = true}; /* an event can only be added to what is taken up */
+    struct sh_ask a = {.common.active = true}; /* an event can only be added to what is taken up */
     const char *reason = "";
     const struct sh_flag flags[] = {
         {"reason", SH_FLAG_TEXT, &reason, "TEXT", "kept in the journal"},
@@ -254,8 +218,8 @@ static int control(int argc, char *const argv[], const char *verb) {
         json_pack("{s:o}", "reason", sh_json_string(sh_str(reason)));
     sh_auto(sh_free_p) char *text = sh_json_text(body);
     sh_auto(sh_free_p) char *what = sh_asprintf("/%s", verb);
-    sh_auto(sh_free_p) char *path = task_path(&a, what);
-    if (path && ask_open(&a) == 0 && ask_call(&a, "POST", path, sh_str(text)) == 0) {
+    sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, what);
+    if (path && sh_ask_open(&a) == 0 && sh_ask_call(&a, "POST", path, sh_str(text)) == 0) {
         if (a.common.json) {
             sh_cli_print_json(a.answer);
         } else {
@@ -263,7 +227,7 @@ static int control(int argc, char *const argv[], const char *verb) {
                    json_string_value(json_object_get(a.answer, "message")));
         }
     }
-    return ask_end(&a, 0);
+    return sh_ask_end(&a, 0);
 }
 
 int sh_cmd_cancel(int argc, char *const argv[]) {
@@ -279,14 +243,14 @@ int sh_cmd_resume(int argc, char *const argv[]) {
 }
 
 int sh_cmd_verify(int argc, char *const argv[]) {
-    struct ask a = {0};
+    struct sh_ask a = {0};
     int rc = sh_cli_parse(&a.common, "verify ID", NULL, 0, 1, 1, argc, argv);
     if (rc != 0) {
         return rc < 0 ? SH_EXIT_OWN : 0;
     }
     int status = 0;
-    sh_auto(sh_free_p) char *path = task_path(&a, "/verify");
-    if (path && ask_open(&a) == 0 && ask_call(&a, "POST", path, (struct sh_str){0}) == 0) {
+    sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, "/verify");
+    if (path && sh_ask_open(&a) == 0 && sh_ask_call(&a, "POST", path, (struct sh_str){0}) == 0) {
         bool ok = sh_json_get_bool(a.answer, "ok", false);
         status = ok ? 0 : SH_EXIT_OWN;
         if (a.common.json) {
@@ -301,5 +265,5 @@ int sh_cmd_verify(int argc, char *const argv[]) {
             }
         }
     }
-    return ask_end(&a, status);
+    return sh_ask_end(&a, status);
 }

@@ -1,6 +1,7 @@
 #include "cli/run_flags.h"
 
 #include "files.h"
+#include "policy/policy.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -68,6 +69,78 @@ static int add_env(json_t *doc, const char *text, const char *(*get)(const char 
     return 0;
 }
 
+#define NET_FORM                                                                                   \
+    "expected [METHODS ]SCHEME://HOST[:PORT][/PATH], such as https://example.org or "              \
+    "\"GET,POST https://*.wikipedia.org:443/wiki/*\""
+
+/* "GET,POST"; what is between commas is a name, also when it is empty, so that the policy's reader
+ * refuses it. */
+static json_t *net_methods(struct sh_str text) {
+    json_t *methods = json_array();
+    for (size_t from = 0, i = 0; i <= text.len; i++) {
+        if (i == text.len || text.p[i] == ',') {
+            json_array_append_new(methods, sh_json_string(sh_strn(text.p + from, i - from)));
+            from = i + 1;
+        }
+    }
+    return methods;
+}
+
+/* The parts of a rule, unchecked but for a port, which has to become a number; NULL when there is
+ * no SCHEME://HOST in it. */
+static json_t *net_parts(const char *text) {
+    const char *blank = strrchr(text, ' '), *from = blank ? blank + 1 : text;
+    const char *sep = strstr(from, "://"), *host = sep ? sep + 3 : NULL;
+    size_t authority = host ? strcspn(host, "/") : 0;
+    const char *literal = host && *host == '[' ? memchr(host, ']', authority) : NULL;
+    const char *end = host ? host + authority : NULL, *colon = NULL;
+    if (!host || authority == 0) {
+        return NULL;
+    }
+    colon = memchr(literal ? literal : host, ':', (size_t)(end - (literal ? literal : host)));
+    json_t *rule =
+        json_pack("{s:o, s:o}", "scheme", sh_json_string(sh_strn(from, (size_t)(sep - from))),
+                  "host", sh_json_string(sh_strn(host, (size_t)((colon ? colon : end) - host))));
+    if (colon) {
+        char *rest = NULL;
+        unsigned long port = strtoul(colon + 1, &rest, 10);
+        bool good = isdigit((unsigned char)colon[1]) && rest == end && port <= UINT16_MAX;
+        json_object_set_new(rule, "port", json_integer(good ? (json_int_t)port : 0));
+    }
+    if (*end) {
+        json_object_set_new(rule, "path", sh_json_string(sh_str(end)));
+    }
+    if (blank) {
+        size_t n = (size_t)(blank - text);
+        while (n && text[n - 1] == ' ') {
+            n--;
+        }
+        json_object_set_new(rule, "methods", net_methods(sh_strn(text, n)));
+    }
+    return rule;
+}
+
+/* [METHODS ]SCHEME://HOST[:PORT][/PATH]. What the policy's reader says of the parts is passed on,
+ * with the flag and the form before it. */
+static int add_net(json_t *doc, const char *text, struct sh_err *err) {
+    struct sh_err inner = {0};
+    struct sh_capabilities checked = {0};
+    json_t *rule = net_parts(text);
+    if (!rule) {
+        return sh_fail(err, SH_E_INVAL, "--allow-net %.120s: " NET_FORM, text);
+    }
+    sh_auto(sh_json_done) json_t *alone = json_pack("{s:[O]}", "network", rule);
+    int rc = sh_capabilities_parse(alone, NULL, NULL, &checked, &inner);
+    sh_capabilities_done(&checked);
+    if (rc < 0) {
+        json_decref(rule);
+        const char *why =
+            strncmp(inner.message, "network[0].", 11) == 0 ? inner.message + 11 : inner.message;
+        return sh_fail(err, SH_E_INVAL, "--allow-net %.120s: %.200s (" NET_FORM ")", text, why);
+    }
+    return json_array_append_new(array_of(doc, "network"), rule);
+}
+
 static int add_fuel(json_t *doc, const char *text, struct sh_err *err) {
     char digits[24];
     size_t n = 0;
@@ -124,6 +197,9 @@ int sh_run_capabilities(const struct sh_run_flags *f, const json_t *document, co
     }
     for (size_t i = 0; rc == 0 && i < f->tools.n; i++) {
         json_array_append_new(array_of(doc, "tools"), sh_json_string(sh_str(f->tools.v[i])));
+    }
+    for (size_t i = 0; rc == 0 && i < f->nets.n; i++) {
+        rc = add_net(doc, f->nets.v[i], err);
     }
     rc = rc < 0 ? rc : add_limits(doc, f, err);
     if (rc == 0) {

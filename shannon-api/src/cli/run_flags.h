@@ -5,7 +5,7 @@
 #include "flags.h"
 
 struct sh_run_flags {
-    struct sh_values dirs, env, tools;
+    struct sh_values dirs, env, tools, nets;
     const char *argv0, *input, *capabilities, *policy, *fuel, *memory, *timeout;
     bool ephemeral, events;
 };

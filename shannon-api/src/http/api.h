@@ -23,6 +23,10 @@ int sh_route_find(const char *method, const char *path, const struct sh_route **
 bool sh_route_is_public(const struct sh_route *route); /* needs no key */
 bool sh_route_is_stream(const struct sh_route *route); /* may take the key from the query */
 size_t sh_route_body_max(const struct sh_route *route);
+/* For what describes them: the i-th route, NULL after the last. */
+const struct sh_route *sh_route_at(size_t i);
+const char *sh_route_method(const struct sh_route *route);
+const char *sh_route_path(const struct sh_route *route); /* with its {id} */
 /* Carry it out: r replies once, now or later. */
 void sh_route_run(const struct sh_route *route, struct sh_request *r);
 
@@ -30,6 +34,7 @@ void sh_route_run(const struct sh_route *route, struct sh_request *r);
 void sh_handle_health(struct sh_request *r);
 void sh_handle_readiness(struct sh_request *r);
 void sh_handle_metrics(struct sh_request *r);
+void sh_handle_openapi(struct sh_request *r);
 void sh_handle_tools(struct sh_request *r);
 void sh_handle_tool(struct sh_request *r);
 void sh_handle_submit(struct sh_request *r);
@@ -44,12 +49,20 @@ void sh_handle_pause(struct sh_request *r);
 void sh_handle_resume(struct sh_request *r);
 void sh_handle_verify(struct sh_request *r);
 void sh_handle_stdin(struct sh_request *r);
+void sh_handle_signal(struct sh_request *r);
+void sh_handle_approval_list(struct sh_request *r);
+void sh_handle_approval_decision(struct sh_request *r);
 void sh_handle_events(struct sh_request *r);
 void sh_handle_journal(struct sh_request *r);
 void sh_handle_stream_sse(struct sh_request *r);
 void sh_handle_task_stream(struct sh_request *r);
 void sh_handle_stream_ws(struct sh_request *r);
 void sh_handle_task_stream_ws(struct sh_request *r);
+void sh_handle_session_list(struct sh_request *r);
+void sh_handle_session_get(struct sh_request *r);
+void sh_handle_session_title(struct sh_request *r);
+void sh_handle_session_forget(struct sh_request *r);
+void sh_handle_session_history(struct sh_request *r);
 void sh_handle_module_add(struct sh_request *r);
 void sh_handle_module_list(struct sh_request *r);
 void sh_handle_module_remove(struct sh_request *r);

@@ -165,9 +165,13 @@ static json_t *message_of(struct sh_str type, const json_t *body) {
     return NULL;
 }
 
-static json_t *base_event(const struct sh_wire *w, const char *type, uint64_t seq) {
+/* `stream_id` is where the clients go on after this frame, whether they have read its id or not:
+ * after the event itself, or, where more frames of it follow, after the one before. */
+static json_t *base_event(const struct sh_wire *w, const char *type, uint64_t seq, uint64_t after) {
+    char resume[24];
+    snprintf(resume, sizeof(resume), "%llu", (unsigned long long)after);
     json_t *data = json_pack("{s:s, s:s, s:s, s:I}", "workflow_id", w->workflow, "type", type,
-                             "stream_id", w->workflow, "seq", (json_int_t)seq);
+                             "stream_id", resume, "seq", (json_int_t)seq);
     if (w->agent[0]) {
         json_object_set_new(data, "agent_id", sh_json_string(sh_str(w->agent)));
     }
@@ -176,7 +180,7 @@ static json_t *base_event(const struct sh_wire *w, const char *type, uint64_t se
 
 static void give_delta(struct sh_wire *w, const struct sh_live_event *ev, sh_frame_fn fn,
                        void *arg) {
-    json_t *data = base_event(w, "thread.message.delta", ev->durable_seq);
+    json_t *data = base_event(w, "thread.message.delta", ev->durable_seq, ev->durable_seq);
     json_object_set_new(data, "delta", sh_json_string(ev->delta));
     json_object_set_new(data, "ordinal", json_integer((json_int_t)ev->ordinal));
     json_object_set_new(data, "attempt", json_integer((json_int_t)ev->attempt));
@@ -190,7 +194,7 @@ static void give_delta(struct sh_wire *w, const struct sh_live_event *ev, sh_fra
 static void give_answer(struct sh_wire *w, const json_t *body, uint64_t seq, sh_frame_fn fn,
                         void *arg) {
     json_t *usage = json_object_get(body, "usage");
-    json_t *data = base_event(w, "thread.message.completed", seq);
+    json_t *data = base_event(w, "thread.message.completed", seq, seq - 1);
     json_object_set_new(data, "response", sh_json_string(sh_json_get_str(body, "result")));
     json_t *meta = json_pack("{s:I, s:I, s:I}", "tokens_used",
                              (json_int_t)sh_json_get_int(usage, "total_tokens", 0), "input_tokens",
@@ -223,7 +227,7 @@ static void give_event(struct sh_wire *w, const struct sh_event_record *event, c
                        const char *name, sh_frame_fn fn, void *arg) {
     char time[SH_TIME_TEXT];
     sh_time_format(event->time_us, time);
-    json_t *data = base_event(w, name, event->seq);
+    json_t *data = base_event(w, name, event->seq, event->seq);
     json_object_set_new(data, "timestamp", json_string(time));
     json_t *message = message_of(event->type, body);
     json_object_set_new(data, "message", message ? message : json_string(""));

@@ -198,7 +198,7 @@ static void listing_page(void *arg, json_t *value, const struct sh_err *err) {
 void sh_handle_events(struct sh_request *r) {
     struct sh_err err = {0};
     uint64_t limit = 0, offset = 0;
-    if (sh_request_number(r, "limit", 50, 1, 200, &limit, &err) < 0 ||
+    if (sh_request_number(r, "limit", 200, 1, 200, &limit, &err) < 0 ||
         sh_request_number(r, "offset", 0, 0, INT32_MAX, &offset, &err) < 0) {
         sh_reply_error(r, &err);
         return;

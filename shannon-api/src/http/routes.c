@@ -17,6 +17,7 @@ struct sh_route {
 static const struct sh_route routes[] = {
     PUBLIC(GET, "/health", sh_handle_health),
     PUBLIC(GET, "/readiness", sh_handle_readiness),
+    PUBLIC(GET, "/openapi.json", sh_handle_openapi),
     ROUTE(GET, "/metrics", sh_handle_metrics),
     CHANGE(POST, "/api/v1/tasks", sh_handle_submit, SH_HTTP_BODY_MAX),
     ROUTE(GET, "/api/v1/tasks", sh_handle_task_list),
@@ -26,6 +27,7 @@ static const struct sh_route routes[] = {
     ROUTE(GET, "/api/v1/tasks/{id}/progress", sh_handle_task_progress),
     ROUTE(GET, "/api/v1/tasks/{id}/events", sh_handle_events),
     ROUTE(GET, "/api/v1/tasks/{id}/journal", sh_handle_journal),
+    ROUTE(GET, "/api/v1/tasks/{id}/timeline", sh_handle_journal),
     STREAM(GET, "/api/v1/tasks/{id}/stream", sh_handle_task_stream),
     STREAM(GET, "/api/v1/tasks/{id}/stream/ws", sh_handle_task_stream_ws),
     ROUTE(GET, "/api/v1/tasks/{id}/control-state", sh_handle_control_state),
@@ -34,8 +36,16 @@ static const struct sh_route routes[] = {
     CHANGE(POST, "/api/v1/tasks/{id}/resume", sh_handle_resume, SMALL_BODY),
     CHANGE(POST, "/api/v1/tasks/{id}/verify", sh_handle_verify, SMALL_BODY),
     CHANGE(POST, "/api/v1/tasks/{id}/stdin", sh_handle_stdin, SH_MIB),
+    CHANGE(POST, "/api/v1/tasks/{id}/signal", sh_handle_signal, SH_HTTP_BODY_MAX),
+    ROUTE(GET, "/api/v1/approvals", sh_handle_approval_list),
+    CHANGE(POST, "/api/v1/approvals/decision", sh_handle_approval_decision, SMALL_BODY),
     STREAM(GET, "/api/v1/stream/sse", sh_handle_stream_sse),
     STREAM(GET, "/api/v1/stream/ws", sh_handle_stream_ws),
+    ROUTE(GET, "/api/v1/sessions", sh_handle_session_list),
+    ROUTE(GET, "/api/v1/sessions/{id}", sh_handle_session_get),
+    CHANGE(PATCH, "/api/v1/sessions/{id}", sh_handle_session_title, SMALL_BODY),
+    CHANGE(DELETE, "/api/v1/sessions/{id}", sh_handle_session_forget, SMALL_BODY),
+    ROUTE(GET, "/api/v1/sessions/{id}/history", sh_handle_session_history),
     CHANGE(POST, "/api/v1/modules", sh_handle_module_add, SH_HTTP_MODULE_BODY_MAX),
     ROUTE(GET, "/api/v1/modules", sh_handle_module_list),
     CHANGE(DELETE, "/api/v1/modules/{id}", sh_handle_module_remove, SMALL_BODY),
@@ -85,6 +95,18 @@ bool sh_route_is_public(const struct sh_route *route) {
 
 bool sh_route_is_stream(const struct sh_route *route) {
     return route->is_stream;
+}
+
+const struct sh_route *sh_route_at(size_t i) {
+    return i < N_ROUTES ? &routes[i] : NULL;
+}
+
+const char *sh_route_method(const struct sh_route *route) {
+    return route->method;
+}
+
+const char *sh_route_path(const struct sh_route *route) {
+    return route->path;
 }
 
 size_t sh_route_body_max(const struct sh_route *route) {

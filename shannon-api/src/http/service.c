@@ -62,7 +62,7 @@ static json_t *schema(const char *text) {
 }
 
 static json_t *tool_json(const struct sh_tool *tool) {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s?}", "name", tool->name, "category",
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s*}", "name", tool->name, "category",
                      tool->category ? tool->category : "", "description",
                      tool->description ? tool->description : "", "parameters",
                      schema(tool->args_schema), "result", schema(tool->result_schema), "capability",

@@ -59,6 +59,20 @@ static void copy_time(json_t *to, const char *name, const json_t *row, const cha
     }
 }
 
+/* What a client said of the task travels in its metadata; a row may say it itself. */
+static json_t *said(const json_t *row, const char *name) {
+    json_t *own = json_object_get(row, name);
+    return own && !json_is_null(own) ? own
+                                     : json_object_get(json_object_get(row, "metadata"), name);
+}
+
+static void copy_said(json_t *to, const json_t *row, const char *name, json_type type) {
+    json_t *value = said(row, name);
+    if (value && json_typeof(value) == type) {
+        json_object_set(to, name, value);
+    }
+}
+
 /* created_at is mandatory for the clients, even of a row that lost it. */
 static void copy_created(json_t *to, const json_t *row) {
     char text[SH_TIME_TEXT];
@@ -110,8 +124,7 @@ static void copy_error(json_t *to, const json_t *row) {
 }
 
 json_t *sh_task_json(const json_t *row) {
-    static const char *const copied[] = {"mode",   "context", "metadata", "exit_status",
-                                         "output", "seq",     "head"};
+    static const char *const copied[] = {"metadata", "exit_status", "output", "seq", "head"};
     json_t *task = json_pack("{s:o, s:o, s:o, s:o, s:o}", "task_id", text_json(row, "id"),
                              "workflow_id", text_json(row, "id"), "status", status_json(row),
                              "query", text_json(row, "query"), "usage", usage_json(row));
@@ -127,6 +140,8 @@ json_t *sh_task_json(const json_t *row) {
     copy_text(task, "module", row, "module");
     copy_text(task, "model_used", row, "model");
     copy_text(task, "provider", row, "provider");
+    copy_said(task, row, "mode", JSON_STRING);
+    copy_said(task, row, "context", JSON_OBJECT);
     for (size_t i = 0; i < sizeof(copied) / sizeof(copied[0]); i++) {
         json_t *value = json_object_get(row, copied[i]);
         if (value && !json_is_null(value)) {
@@ -147,7 +162,7 @@ json_t *sh_task_item_json(const json_t *row) {
     copy_time(item, "completed_at", row, "completed_at");
     copy_text(item, "agent", row, "agent");
     copy_text(item, "session_id", row, "session");
-    copy_text(item, "mode", row, "mode");
+    copy_said(item, row, "mode", JSON_STRING);
     json_object_set_new(
         item, "total_token_usage",
         json_pack("{s:I, s:o, s:I, s:I}", "total_tokens",

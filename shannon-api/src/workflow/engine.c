@@ -232,6 +232,7 @@ static int open_engine(struct sh_app *app, struct sh_err *err) {
         .default_agent = app->config.agents_default,
         .python = python ? python : shipped,
         .passive = app->options.passive,
+        .attended = app->options.attended,
         .fatal = engine_fatal,
         .fatal_arg = app,
     };

@@ -8,6 +8,7 @@
 #include "engine/engine.h"
 
 struct sh_app_options {
+    bool attended;           /* somebody can be asked (a server): "ask" waits for an answer */
     bool passive;            /* unfinished workflows stay where they are */
     bool store_only;         /* loop and store, nothing that runs agents */
     bool ephemeral;          /* nothing is kept: a store in memory, a folder that is removed */

@@ -1,0 +1,16 @@
+;; Waits for one signal named "go" and gives what came as the task's output.
+(module
+  (import "shannon" "activity_start" (func $start (param i32 i32 i32 i32) (result i32)))
+  (import "shannon" "activity_wait" (func $wait (param i32 i32) (result i32)))
+  (import "shannon" "activity_size" (func $size (param i32) (result i32)))
+  (import "shannon" "activity_read" (func $read (param i32 i32 i32) (result i32)))
+  (import "shannon" "output" (func $output (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "signal{\"name\":\"go\"}")
+  (func (export "_start")
+    (local $handle i32)
+    (local.set $handle (call $start (i32.const 0) (i32.const 6) (i32.const 6) (i32.const 13)))
+    (i32.store (i32.const 256) (local.get $handle))
+    (drop (call $wait (i32.const 256) (i32.const 1)))
+    (drop (call $read (local.get $handle) (i32.const 1024) (i32.const 1024)))
+    (drop (call $output (i32.const 1024) (call $size (local.get $handle))))))
