@@ -274,6 +274,8 @@ static void measure(struct bench *b, const char *dir, const char *endpoint) {
     figure("on_disk_after_events", bytes_on_disk / 1e6, "MB");
     bench_open(b, endpoint, "open_full");
     bench_close(b);
+    bench_open(b, "memory", "open_in_memory");
+    bench_close(b);
 }
 
 static void idle(struct bench *b, const char *endpoint) {

@@ -321,11 +321,18 @@ class Tasks(Base):
         self.assert_error(409, "invalid_state", self.server.json("POST", path + "/cancel"))
 
     def test_rejected_by_policy_is_403_and_a_failed_task(self):
-        body = {"query": "q", "agent": "hello", "capabilities": {"tools": ["web_fetch"]}}
-        response, data = self.server.request("POST", "/api/v1/tasks", body)
-        self.assertEqual(response.status, 403, data)
-        task_id = response.getheader("X-Workflow-ID")
-        self.assertEqual(self.server.wait_task(task_id)["status"], "TASK_STATUS_FAILED")
+        with tempfile.TemporaryDirectory(prefix="shannon-e2e-") as folder:
+            with open(os.path.join(folder, "policy.toml"), "w", encoding="ascii") as f:
+                f.write('[[rules]]\nagent = "*"\ndeny = { tools = ["web_fetch"] }\n')
+            server = Server(folder)
+            self.addCleanup(server.stop)
+            server.json("POST", "/api/v1/modules?name=hello", HELLO_WAT)
+            body = {"query": "q", "agent": "hello", "capabilities": {"tools": ["web_fetch"]}}
+            response, data = server.request("POST", "/api/v1/tasks", body)
+            self.assertEqual(response.status, 403, data)
+            task_id = response.getheader("X-Workflow-ID")
+            self.assertEqual(server.wait_task(task_id)["status"], "TASK_STATUS_FAILED")
+            server.stop()
 
     def test_commands_join_the_owner(self):
         _, task = self.submit({"query": "from afar", "agent": "hello"})
@@ -496,6 +503,7 @@ class Streams(Base):
                     self.assertEqual(struct.unpack(">H", data[:2])[0], 1000)
                     break
                 types.append(json.loads(data)["type"])
+                s.sendall(b"\x8a\x80\0\0\0\0")  # a pong, which must not cost what is unread
             self.assertEqual(types[0], "WORKFLOW_STARTED")
             self.assertEqual(types[-1], "WORKFLOW_COMPLETED")
             s.sendall(b"\x88\x82\0\0\0\0\x03\xe8")

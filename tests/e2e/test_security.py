@@ -58,7 +58,8 @@ class Mappings(Folder):
         (self.data / "policy.toml").write_text(
             '[[rules]]\nagent = "*"\nallow = { filesystem = '
             f'[{{ host = "{self.notes}", guest = "/n", dir_perms = ["read", "write"], '
-            'file_perms = ["read", "write"] }] }\n')
+            'file_perms = ["read", "write"] }] }\n'
+            f'deny = {{ filesystem = [{{ host = "{outside}", guest = "/o" }}] }}\n')
         server = self.server()
         server.add_module(guest("files.wasm"), "files")
         for host, fine in ((self.notes, True), (self.notes / "way", False), (outside, False)):

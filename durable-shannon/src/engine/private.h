@@ -121,16 +121,28 @@ struct sh_workflow *sh_workflow_new(struct sh_engine *e, const struct sh_id *id)
 struct sh_workflow *sh_workflow_find(struct sh_engine *e, struct sh_str id);
 void sh_workflow_enter(struct sh_workflow *wf); /* into the engine's table, findable by id */
 void sh_workflow_unpin(struct sh_workflow *wf);
-void sh_workflow_leave(struct sh_workflow *wf); /* out of memory, once nobody needs it */
+void sh_workflow_leave(struct sh_workflow *wf);   /* out of memory, once nobody needs it */
+void sh_workflow_dispose(struct sh_workflow *wf); /* its agent and workspace, by a pool job */
+char *sh_workspace_path(const struct sh_workflow *wf);
+/* End it from outside, as soon as the loop has its agent and nothing stands in the middle. */
+void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message);
+/* Durable inputs, kept until the agent can be given them. */
+void sh_workflow_input(struct sh_workflow *wf, const struct sh_tape_item *item);
+bool sh_workflow_push_inputs(struct sh_workflow *wf); /* were there any? */
+void sh_workflow_drop_inputs(struct sh_workflow *wf);
+
+/* launch.c */
 /* Make the agent (again) from spec, checkpoint and history; then it runs. LOADING. */
 void sh_workflow_launch(struct sh_workflow *wf);
+void sh_workflow_grace(struct sh_workflow *wf); /* it was canceled: it has this long to end */
+
+/* run.c */
 void sh_workflow_stepped(struct sh_task *task); /* an executor is done with the agent */
 void sh_workflow_poke(struct sh_workflow *wf);  /* something arrived: run if it can */
-/* One durable event takes effect: the same function live and for a journal being read. */
-void sh_workflow_apply(struct sh_workflow *wf, const struct sh_event *ev);
-void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message);
 void sh_workflow_stdin_ready(struct sh_workflow *wf);
-void sh_workflow_input(struct sh_workflow *wf, const struct sh_tape_item *item);
+
+/* apply.c: one durable event takes effect, live and while a journal is read */
+void sh_workflow_apply(struct sh_workflow *wf, const struct sh_event *ev);
 
 /* finish.c */
 void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end);

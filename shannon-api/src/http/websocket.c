@@ -3,7 +3,9 @@
  *
  *   open --> feeding <--> paused (more than the high-water mark is queued)
  *         \--> closing (close frame queued) --> shut (poll closed, socket given back to the daemon)
- */
+ *
+ * A closing socket waits for the client's close frame, two heartbeats at most: closed before it, it
+ * would answer that frame with a reset, which takes what the client has not read yet with it. */
 #include "http/door.h"
 
 #include <errno.h>
@@ -140,7 +142,7 @@ static void pump(struct socket *s) {
         s->dead = true;
     }
     bool want_read = wslay_event_want_read(s->ws), want_write = wslay_event_want_write(s->ws);
-    if (s->dead || (!want_write && (s->closing || !want_read))) {
+    if (s->dead || (!want_write && !want_read)) {
         shut(s);
         return;
     }
@@ -308,8 +310,8 @@ void sh_websocket_heartbeat(struct sh_server *s) {
         } else if (!socket->closing) {
             struct wslay_event_msg ping = {WSLAY_PING, NULL, 0};
             wslay_event_queue_msg(socket->ws, &ping);
-            socket->unanswered = true;
         }
+        socket->unanswered = true;
         pump(socket);
     }
 }
