@@ -126,7 +126,7 @@ class People(unittest.TestCase):
         self.assertEqual(self.server.wait_task(second)["output"]["ok"]["payload"], [2])
         status, late = self.server.json("POST", "/api/v1/tasks/%s/signal" % first, {"name": "go"})
         self.assertEqual(status, 409, late)
-        status, bad = self.server.json("POST", "/api/v1/tasks/%s/signal" % first, {"nam": "go"})
+        status, bad = self.server.json("POST", "/api/v1/tasks/%s/signal" % first, {"title": "go"})
         self.assertEqual(status, 400, bad)
         self.assertEqual(self.command("signal", second, "go", "{").returncode, 125)
 

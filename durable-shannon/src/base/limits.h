@@ -51,6 +51,7 @@
 /* Policy */
 #define SH_CAPABILITY_ITEMS_MAX 256 /* tools, rules or variables of one document */
 #define SH_POLICY_RULES_MAX 1024
+#define SH_EXPLAIN_ROWS_MAX 4096            /* of one explanation: nobody reads more */
 #define SH_MOUNT_BYTES_DEFAULT (1 * SH_GIB) /* a grant to write that names no amount */
 
 /* Tools */

@@ -42,6 +42,7 @@ struct sh_engine_config {
 int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, void *arg,
                     struct sh_engine **ret, struct sh_err *err);
 /* Nothing new starts; workflows stop where they stand (stopping is safe); appends under way finish.
+ * needs  every subscription given back: one that is left keeps the engine waiting
  * cb when no thread or callback of the engine is left; the memory is gone after it. */
 void sh_engine_stop(struct sh_engine *e, void (*cb)(void *arg), void *arg);
 

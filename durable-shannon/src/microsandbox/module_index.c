@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,20 +82,35 @@ static void add_checksum(struct sh_buf *b) {
  * from the file as it is, and must be the same to the last byte. */
 static bool record_parse(struct sh_str text, const struct stat *st, struct sh_hash *hash,
                          struct sh_scan *scan) {
-    int start = 0, command = 0, initialize = 0, memory = 0;
-    char hex[SH_HASH_HEX_BYTES] = "";
+    char line[RECORD_BYTES_MAX + 1], *at = line;
+    uint64_t field[13] = {0};
     sh_auto(sh_buf_done) struct sh_buf again;
 
-    if (sscanf(text.p, "%*u %*u %*d %*d %*d %64s %d %d %d %d %" SCNu64 " %u %u", hex, &start,
-               &command, &initialize, &memory, &scan->memory_min_bytes, &scan->functions,
-               &scan->tables) != 8 ||
-        sh_hash_parse(sh_str(hex), hash) != 0) {
+    if (text.len >= sizeof(line)) {
         return false;
     }
-    scan->start_section = start == 1;
-    scan->command = command == 1;
-    scan->initialize = initialize == 1;
-    scan->memory = memory == 1;
+    memcpy(line, text.p, text.len);
+    line[text.len] = 0;
+    for (size_t i = 0; i < 13;
+         i++) { /* the sixth field is the hash; whatever is wrong shows below */
+        at += *at == ' ';
+        if (i == 5) {
+            if (strlen(at) < SH_HASH_HEX_BYTES ||
+                sh_hash_parse(sh_strn(at, SH_HASH_HEX_BYTES - 1), hash) != 0) {
+                return false;
+            }
+            at += SH_HASH_HEX_BYTES - 1;
+        } else {
+            field[i] = strtoull(at, &at, 10);
+        }
+    }
+    scan->start_section = field[6] == 1;
+    scan->command = field[7] == 1;
+    scan->initialize = field[8] == 1;
+    scan->memory = field[9] == 1;
+    scan->memory_min_bytes = field[10];
+    scan->functions = (uint32_t)field[11];
+    scan->tables = (uint32_t)field[12];
     sh_buf_init(&again, RECORD_BYTES_MAX);
     record_text(&again, st, hash, scan);
     add_checksum(&again);

@@ -74,8 +74,8 @@ int sh_artifact_load(struct sh_sandbox *s, const struct sh_hash *module, struct 
 /* From disk alone; -SH_E_NOT_FOUND and others: not there, or not as it should be. */
 int sh_artifact_find(struct sh_sandbox *s, const struct sh_hash *module, wasmtime_module_t **ret);
 /* The rules of files in the folder of artifacts. Open one: regular, ours, one link, mode 0400; -1
- * when it is not, or not there. Make `fd`, written under a temporary name, the file `name`, for good;
- * -1 with errno. */
+ * when it is not, or not there. Make `fd`, written under a temporary name, the file `name`, for
+ * good; -1 with errno. */
 #define SH_ARTIFACT_NAME_BYTES (SH_HASH_HEX_BYTES + 16)
 int sh_artifact_open(int dir, const char *name);
 void sh_artifact_temporary(char out[SH_ARTIFACT_NAME_BYTES]);
