@@ -25,6 +25,7 @@ static const struct sh_command commands[] = {
     {"approve", "approve [--scope SCOPE] ID APPROVAL", "say yes to one", sh_cmd_approve},
     {"deny", "deny ID APPROVAL", "say no to one", sh_cmd_deny},
     {"verify", "verify ID", "replay a task from its journal and compare", sh_cmd_verify},
+    {"explain", "explain [FLAGS] AGENT", "what an agent would be given, and why", sh_cmd_explain},
     {"modules", "modules add|list|remove", "the agents that are registered", sh_cmd_modules},
     {"tools", "tools [NAME]", "what agents may call, with JSON schemas", sh_cmd_tools},
     {"sql", "sql \"SELECT ...\"", "ask the stopped data directory", sh_cmd_sql},

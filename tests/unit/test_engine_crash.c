@@ -249,18 +249,26 @@ START_TEST(a_timer_keeps_its_due_time_and_a_pause_its_rest) {
 END_TEST
 
 START_TEST(a_long_sleep_goes_on_after_a_crash_instead_of_beginning_again) {
-    uint64_t began = sh_mono_ns();
-    json_t *row;
+    json_t *row, *events, *ev, *due = NULL;
+    int64_t claimed_us = 0, ended_us = 0;
+    size_t i;
 
     fixture_open(&f, "sleep");
     sh_auto(sh_free_p) char *id =
-        fixture_submit(&f, "(module\nsleep 20\nprint a\nsleep 1500\nprint b\n", NULL);
-    fixture_run_ms(&f, 900);
+        fixture_submit(&f, "(module\nsleep 20\nprint a\nsleep 3000\nprint b\n", NULL);
+    fixture_run_ms(&f, 1500);
     fixture_crash(&f, SH_TWIN_LOSE_ALL);
     row = fixture_wait(&f, id);
     ck_assert_str_eq(json_string_value(json_object_get(row, "result")), "a\nb");
-    ck_assert_uint_ge((sh_mono_ns() - began) / 1000000, 1500);
-    ck_assert_uint_lt((sh_mono_ns() - began) / 1000000, 2350); /* 900 + 1500 would begin again */
+    events = fixture_events(&f, id);
+    json_array_foreach(events, i, ev) {
+        ended_us = sh_json_get_int(ev, "time_us", 0);
+        claimed_us = sh_str_eqz(sh_json_get_str(ev, "type"), "Claimed") ? ended_us : claimed_us;
+    }
+    ck_assert_uint_eq(fixture_count(events, "Observed", &due), 1);
+    ck_assert_int_ge(ended_us, sh_json_get_int(due, "due_us", 0));
+    ck_assert_int_lt(ended_us - claimed_us, 3000000); /* what was left, not all of it again */
+    json_decref(events);
     json_decref(row);
     fixture_close(&f);
 }

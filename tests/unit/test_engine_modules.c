@@ -93,10 +93,59 @@ START_TEST(a_module_whose_file_is_gone_is_not_found) {
 }
 END_TEST
 
+struct added {
+    bool done;
+    json_t *value;
+};
+
+static void on_value(void *arg, json_t *value, const struct sh_err *err) {
+    struct added *a = arg;
+
+    ck_assert_msg(!err, "%s", err ? err->message : "");
+    a->done = true;
+    a->value = json_incref(value);
+    sh_loop_stop(f.loop);
+}
+
+static json_t *add(const char *name, const json_t *manifest) {
+    struct added a = {0};
+
+    sh_engine_module_add(f.engine, SH_STR(PROGRAM), name, manifest, on_value, &a);
+    fixture_run(&f, &a.done);
+    return a.value;
+}
+
+/* Else to run the file of a registered agent would take its manifest from it. */
+START_TEST(bytes_alone_leave_a_registered_module_as_it_is) {
+    struct added listed = {0};
+
+    fixture_open(&f, "known");
+    sh_auto(sh_json_done) json_t *manifest = json_pack("{s:[s]}", "tools", "kv");
+    json_decref(add("answer", manifest));
+    sh_auto(sh_json_done) json_t *again = add(NULL, NULL);
+    ck_assert_str_eq(json_string_value(json_object_get(again, "name")), "answer");
+    sh_engine_module_list(f.engine, on_value, &listed);
+    fixture_run(&f, &listed.done);
+    json_t *record = json_array_get(listed.value, 0);
+    ck_assert_uint_eq(json_array_size(listed.value), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(record, "name")), "answer");
+    ck_assert(json_equal(json_object_get(record, "manifest"), manifest));
+    json_decref(listed.value);
+    json_decref(add("answer", NULL)); /* registered anew: this time it asks for nothing special */
+    listed = (struct added){0};
+    sh_engine_module_list(f.engine, on_value, &listed);
+    fixture_run(&f, &listed.done);
+    ck_assert_ptr_null(json_object_get(json_array_get(listed.value, 0), "manifest"));
+    json_decref(listed.value);
+    fixture_close(&f);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         a_module_whose_bytes_are_not_those_of_its_name_is_corrupt,
         a_module_whose_file_is_gone_is_not_found,
+        bytes_alone_leave_a_registered_module_as_it_is,
         NULL,
     };
 

@@ -227,8 +227,8 @@ END_TEST
 
 START_TEST(waiting_for_a_timer_costs_no_wall_clock) {
     fixture_open(&f, "timer");
-    sh_auto(sh_free_p) char *id = submit_limited("(module\nstart sleep {\"ms\":200}\nwait any\n",
-                                                 "{\"limits\":{\"wall_clock\":\"100ms\"}}");
+    sh_auto(sh_free_p) char *id = submit_limited("(module\nstart sleep {\"ms\":2500}\nwait any\n",
+                                                 "{\"limits\":{\"wall_clock\":\"2s\"}}");
     json_t *row = fixture_wait(&f, id);
     expect(row, "completed", NULL);
     json_decref(row);

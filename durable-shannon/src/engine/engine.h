@@ -50,7 +50,8 @@ void sh_engine_stop(struct sh_engine *e, void (*cb)(void *arg), void *arg);
 typedef void (*sh_engine_json_fn)(void *arg, json_t *value /* borrowed */,
                                   const struct sh_err *err);
 /* Checks and compiles first. gives {hash, name?, bytes, kind: "wasm"|"python", created_at}.
- * manifest: capabilities that the agent asks for (JSON form), or NULL. */
+ * manifest: capabilities that the agent asks for (JSON form), or NULL. With neither name nor
+ * manifest a module that is registered keeps its record. */
 void sh_engine_module_add(struct sh_engine *e, struct sh_str bytes, const char *name,
                           const json_t *manifest, sh_engine_json_fn cb, void *arg);
 void sh_engine_module_list(struct sh_engine *e, sh_engine_json_fn cb, void *arg); /* array */

@@ -330,21 +330,12 @@ static void add_stored(void *arg, const struct sh_err *err) {
     adding_free(a);
 }
 
-static void add_done(struct sh_job *job) {
-    struct adding *a = sh_container_of(job, struct adding, job);
+static void add_record(struct adding *a) {
     char hex[SH_HASH_HEX_BYTES];
     struct sh_put puts[2];
     json_t *name_record;
     size_t n = 1;
 
-    if (a->err.code) {
-        a->cb(a->arg, NULL, &a->err);
-        adding_free(a);
-        return;
-    }
-    if (a->module) {
-        remember(a->engine, a->module);
-    }
     sh_hash_hex(&a->hash, hex);
     a->record =
         json_pack("{s:s, s:I, s:s, s:I}", "hash", hex, "bytes", (json_int_t)a->bytes.len, "kind",
@@ -364,6 +355,41 @@ static void add_done(struct sh_job *job) {
         add_stored(a, &a->err);
     }
     json_decref(name_record);
+}
+
+/* Bytes without a name or a manifest (a file that is run) say nothing about a module that is
+ * registered: its name and its manifest stay. */
+static void add_known(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct adding *a = arg;
+    json_t *known = json_array_get(records, 0);
+
+    (void)total;
+    if (!err && !known) {
+        add_record(a);
+        return;
+    }
+    a->record = known ? json_incref(known) : NULL;
+    add_stored(a, err);
+}
+
+static void add_done(struct sh_job *job) {
+    struct adding *a = sh_container_of(job, struct adding, job);
+    char hex[SH_HASH_HEX_BYTES];
+
+    if (a->err.code) {
+        a->cb(a->arg, NULL, &a->err);
+        adding_free(a);
+        return;
+    }
+    if (a->module) {
+        remember(a->engine, a->module);
+    }
+    if (a->name || a->manifest) {
+        add_record(a);
+        return;
+    }
+    sh_hash_hex(&a->hash, hex);
+    sh_store_get(a->engine->store, SH_TABLE_MODULE, sh_str(hex), add_known, a);
 }
 
 void sh_engine_module_add(struct sh_engine *e, struct sh_str bytes, const char *name,

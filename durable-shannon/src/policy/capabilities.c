@@ -132,7 +132,7 @@ static json_t *perms_json(unsigned perms) {
     return list;
 }
 
-static json_t *mount_json(const struct sh_mount *m) {
+json_t *sh_mount_json(const struct sh_mount *m) {
     json_t *o = json_object();
     json_object_set_new(o, "host", sh_json_string(sh_str(m->host)));
     json_object_set_new(o, "guest", sh_json_string(sh_str(m->guest)));
@@ -144,7 +144,7 @@ static json_t *mount_json(const struct sh_mount *m) {
     return o;
 }
 
-static json_t *net_json(const struct sh_net_rule *r) {
+json_t *sh_net_rule_json(const struct sh_net_rule *r) {
     json_t *o = json_object();
     json_object_set_new(o, "scheme", sh_json_string(sh_str(r->scheme)));
     json_object_set_new(o, "host", sh_json_string(sh_str(r->host)));
@@ -181,14 +181,14 @@ json_t *sh_capabilities_json(const struct sh_capabilities *c) {
     if (c->said_mounts) {
         json_t *list = json_array();
         for (size_t i = 0; i < c->n_mounts; i++) {
-            json_array_append_new(list, mount_json(&c->mounts[i]));
+            json_array_append_new(list, sh_mount_json(&c->mounts[i]));
         }
         json_object_set_new(doc, "filesystem", list);
     }
     if (c->said_net) {
         json_t *list = json_array();
         for (size_t i = 0; i < c->n_net; i++) {
-            json_array_append_new(list, net_json(&c->net[i]));
+            json_array_append_new(list, sh_net_rule_json(&c->net[i]));
         }
         json_object_set_new(doc, "network", list);
     }

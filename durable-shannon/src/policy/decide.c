@@ -42,8 +42,8 @@ static void deny(struct deciding *x, const struct sh_item *item, enum sh_verdict
 static enum sh_verdict judge(const struct deciding *x, const struct sh_item *item,
                              const struct sh_rule **ret_rule) {
     enum sh_verdict verdict = sh_policy_judge(x->policy, x->agent, x->module, item, ret_rule);
-    bool granted = x->asks == SH_ASKS_GRANTED ||
-                   (x->asks == SH_ASKS_LATER && item->kind == SH_ITEM_TOOL);
+    bool granted =
+        x->asks == SH_ASKS_GRANTED || (x->asks == SH_ASKS_LATER && item->kind == SH_ITEM_TOOL);
 
     return verdict == SH_ASK && granted ? SH_ALLOW : verdict;
 }

@@ -20,7 +20,7 @@ static char *net_text(const struct sh_net_rule *r) {
     return text ? text : sh_strdup("network");
 }
 
-static char *name_of(const struct sh_item *item) {
+char *sh_item_name(const struct sh_item *item) {
     switch (item->kind) {
     case SH_ITEM_TOOL:
         return sh_asprintf("tool %.*s", (int)item->tool.len, item->tool.p);
@@ -87,7 +87,7 @@ struct sh_denial sh_denial_make(const struct sh_item *item, enum sh_verdict verd
     sh_auto(sh_free_p) char *way = by == SH_BY_POLICY ? way_out(item) : NULL;
     return (struct sh_denial){
         .verdict = verdict,
-        .capability = name_of(item),
+        .capability = sh_item_name(item),
         .rule = way ? sh_asprintf("%s; %s", reason, way) : sh_strdup(reason),
     };
 }

@@ -104,11 +104,81 @@ bool sh_env_covers(const json_t *rule, const json_t *value) {
     return json_is_true(rule) || (json_is_string(value) && json_equal(rule, value));
 }
 
+/* As sh_tool_covers(sh_str(pattern), tool), without a look at all of the pattern. */
+static bool names_tool(const char *pattern, struct sh_str tool) {
+    size_t i = 0;
+    while (i < tool.len && pattern[i] == tool.p[i] && pattern[i]) {
+        i++;
+    }
+    bool star =
+        (pattern[i] == '*' && !pattern[i + 1]) || (i && !pattern[i] && pattern[i - 1] == '*');
+    return star || (i == tool.len && !pattern[i]);
+}
+
 bool sh_capabilities_tool(const struct sh_capabilities *c, struct sh_str tool) {
     for (size_t i = 0; c->tools && c->tools[i]; i++) {
-        if (sh_tool_covers(sh_str(c->tools[i]), tool)) {
+        if (names_tool(c->tools[i], tool)) {
             return true;
         }
     }
     return false;
+}
+
+static bool mounts_within(const struct sh_capabilities *a, const struct sh_capabilities *b) {
+    for (size_t i = 0; i < a->n_mounts; i++) {
+        bool found = false;
+        for (size_t j = 0; j < b->n_mounts && !found; j++) {
+            found = sh_mount_covers(&b->mounts[j], &a->mounts[i]) &&
+                    a->mounts[i].bytes <= b->mounts[j].bytes;
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool net_within(const struct sh_capabilities *a, const struct sh_capabilities *b) {
+    for (size_t i = 0; i < a->n_net; i++) {
+        bool found = false;
+        for (size_t j = 0; j < b->n_net && !found; j++) {
+            found = sh_net_covers(&b->net[j], &a->net[i]);
+        }
+        if (!found) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool env_within(const struct sh_capabilities *a, const struct sh_capabilities *b) {
+    const char *name = NULL;
+    json_t *value = NULL;
+    json_object_foreach(a->env, name, value) {
+        if (!sh_env_covers(json_object_get(b->env, name), value)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool limits_within(struct sh_limits a, struct sh_limits b) {
+    for (const struct sh_limit_field *f = sh_limit_fields; f->name; f++) {
+        uint64_t have = *sh_limit_at(&a, f);
+        uint64_t most = *sh_limit_at(&b, f);
+        if (most && (!have || have > most)) {
+            return false;
+        }
+    }
+    return !(b.cost_usd > 0) || (a.cost_usd > 0 && a.cost_usd <= b.cost_usd);
+}
+
+bool sh_capabilities_subset(const struct sh_capabilities *a, const struct sh_capabilities *b) {
+    for (size_t i = 0; a->tools && a->tools[i]; i++) {
+        if (!sh_capabilities_tool(b, sh_str(a->tools[i]))) {
+            return false;
+        }
+    }
+    return mounts_within(a, b) && net_within(a, b) && env_within(a, b) &&
+           limits_within(a->limits, b->limits);
 }

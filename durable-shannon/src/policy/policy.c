@@ -21,8 +21,45 @@ struct sh_policy *sh_policy_free(struct sh_policy *p) {
     }
     if (p) {
         sh_free(p->rules);
+        sh_free(p->agent_marks);
+        sh_free(p->tool_marks);
     }
     return sh_free(p);
+}
+
+/* FNV-1a; 0 is kept for "any". */
+static uint32_t mark_of(struct sh_str name) {
+    uint32_t h = 2166136261U;
+    for (size_t i = 0; i < name.len; i++) {
+        h = (h ^ (unsigned char)name.p[i]) * 16777619U;
+    }
+    return h ? h : 1;
+}
+
+/* The bit that a literal name can only share with itself; a wildcard has all. */
+static uint64_t tool_bits(struct sh_str tool) {
+    bool wildcard = tool.len > 0 && tool.p[tool.len - 1] == '*';
+    return wildcard ? UINT64_MAX : (uint64_t)1 << (mark_of(tool) >> 26);
+}
+
+static uint64_t bits_of_all(char *const *tools) {
+    uint64_t bits = 0;
+    for (size_t i = 0; tools && tools[i]; i++) {
+        bits |= tool_bits(sh_str(tools[i]));
+    }
+    return bits;
+}
+
+/* needs   all rules are there, and their tools stay as they are */
+static void mark_rules(struct sh_policy *p) {
+    p->agent_marks = sh_new_array(uint32_t, p->n_rules + SH_MARK_BLOCK);
+    p->tool_marks = sh_new_array(uint64_t, p->n_rules);
+    for (size_t i = 0; i < p->n_rules; i++) {
+        const struct sh_rule *r = &p->rules[i];
+        p->agent_marks[i] = r->agent ? mark_of(sh_str(r->agent)) : 0;
+        p->tool_marks[i] =
+            bits_of_all(r->allow.tools) | bits_of_all(r->ask.tools) | bits_of_all(r->deny.tools);
+    }
 }
 
 void sh_policy_rename_hosts(struct sh_policy *p, sh_host_path_fn fn) {
@@ -196,6 +233,7 @@ int sh_policy_parse(const json_t *doc, const char *home, const char *base_dir,
         return r;
     }
     default_rule(&p->rules[p->n_rules++]);
+    mark_rules(p);
     *ret = p;
     return 0;
 }
@@ -212,10 +250,11 @@ struct sh_policy *sh_policy_with(const struct sh_policy *base, const struct sh_c
     for (size_t i = 0; i < n; i++) {
         rule_copy(&p->rules[i + 1], &base->rules[i]);
     }
+    mark_rules(p);
     return p;
 }
 
-static bool touches(const struct sh_capabilities *c, const struct sh_item *item) {
+bool sh_item_touched(const struct sh_capabilities *c, const struct sh_item *item) {
     switch (item->kind) {
     case SH_ITEM_TOOL:
         for (size_t i = 0; c->tools && c->tools[i]; i++) {
@@ -244,7 +283,7 @@ static bool touches(const struct sh_capabilities *c, const struct sh_item *item)
     return false;
 }
 
-static bool covers(const struct sh_capabilities *c, const struct sh_item *item) {
+bool sh_item_covered(const struct sh_capabilities *c, const struct sh_item *item) {
     switch (item->kind) {
     case SH_ITEM_TOOL:
         return sh_capabilities_tool(c, item->tool);
@@ -268,22 +307,48 @@ static bool covers(const struct sh_capabilities *c, const struct sh_item *item) 
     return false;
 }
 
+/* The first rule at `i` or after that may be about this agent, or n_rules. Whole blocks are
+ * compared at once (the compiler makes vectors of it); the padding reads as "any" and ends the
+ * search. */
+static size_t next_rule(const struct sh_policy *p, size_t i, uint32_t mark) {
+    const uint32_t *marks = p->agent_marks;
+    if (i < p->n_rules && (!marks[i] || marks[i] == mark)) {
+        return i;
+    }
+    for (; i < p->n_rules; i += SH_MARK_BLOCK) {
+        uint32_t found = 0;
+        for (size_t j = 0; j < SH_MARK_BLOCK; j++) {
+            found |= (uint32_t)(marks[i + j] == mark) | (uint32_t)(marks[i + j] == 0);
+        }
+        if (found) {
+            break;
+        }
+    }
+    while (i < p->n_rules && marks[i] && marks[i] != mark) {
+        i++;
+    }
+    return i < p->n_rules ? i : p->n_rules;
+}
+
 enum sh_verdict sh_policy_judge(const struct sh_policy *p, struct sh_str agent,
                                 const struct sh_hash *module, const struct sh_item *item,
                                 const struct sh_rule **ret_rule) {
-    for (size_t i = 0; i < p->n_rules; i++) {
+    uint32_t mark = mark_of(agent);
+    bool is_tool = item->kind == SH_ITEM_TOOL;
+    uint64_t bits = is_tool ? tool_bits(item->tool) : 0;
+    for (size_t i = next_rule(p, 0, mark); i < p->n_rules; i = next_rule(p, i + 1, mark)) {
         const struct sh_rule *r = &p->rules[i];
-        if (!sh_rule_matches(r, agent, module)) {
+        if ((is_tool && !(p->tool_marks[i] & bits)) || !sh_rule_matches(r, agent, module)) {
             continue;
         }
         *ret_rule = r;
-        if (touches(&r->deny, item)) {
+        if (sh_item_touched(&r->deny, item)) {
             return SH_DENY;
         }
-        if (touches(&r->ask, item)) {
+        if (sh_item_touched(&r->ask, item)) {
             return SH_ASK;
         }
-        if (covers(&r->allow, item)) {
+        if (sh_item_covered(&r->allow, item)) {
             return SH_ALLOW;
         }
     }

@@ -50,6 +50,10 @@ int sh_capabilities_parse(const json_t *doc, const char *home, const char *base_
 /* Canonical JSON; parse(dump(c)) equals c. */
 json_t *sh_capabilities_json(const struct sh_capabilities *c);
 struct sh_limits sh_limits_default(void);
+/* Does `b` give all that `a` gives? What is not said gives nothing, a limit that is not said bounds
+ * nothing; `required` is no grant. Errs on the side of no: two entries of b do not add up to one.
+ */
+bool sh_capabilities_subset(const struct sh_capabilities *a, const struct sh_capabilities *b);
 
 /* Give each host directory another name: what fn answers (from sh_alloc) takes its place, NULL
  * keeps it. For whoever reads such a document from a file or a command line, to resolve symbolic
@@ -101,6 +105,16 @@ int sh_policy_decide_asking(const struct sh_policy *p, struct sh_str agent,
                             const struct sh_hash *module, const struct sh_capabilities *manifest,
                             const struct sh_capabilities *request, enum sh_asks asks,
                             struct sh_decision *ret, struct sh_err *err);
+
+/* The same for people: what becomes of each capability that one of the three names, and why.
+ * gives  {refused, capabilities: [{capability, kind: "filesystem"|"network"|"env"|"tool", verdict:
+ *        "allow"|"ask"|"deny", rule, named_by: ["request"|"manifest"|"policy"...], needed (what it
+ *        is denied of these, the task is refused for), gets (what the agent has of it, after a yes
+ * where it is asked; or null)}], other_tools: a verdict, limits: [{name, value (null: none), unit,
+ * from}]} fails  SH_E_LIMIT: more than SH_EXPLAIN_ROWS_MAX capabilities, or as sh_policy_decide */
+int sh_policy_explain(const struct sh_policy *p, struct sh_str agent, const struct sh_hash *module,
+                      const struct sh_capabilities *manifest, const struct sh_capabilities *request,
+                      json_t **ret, struct sh_err *err);
 
 /* May this tool be called with these effective capabilities? No allocation. */
 bool sh_capabilities_tool(const struct sh_capabilities *c, struct sh_str tool);

@@ -55,10 +55,16 @@ struct sh_rule {
     struct sh_capabilities allow, ask, deny;
     struct sh_limits limits;
 };
+#define SH_MARK_BLOCK 16
 struct sh_policy {
     struct sh_rule *rules;
     size_t n_rules;
     enum sh_verdict otherwise; /* of what no rule speaks of */
+    /* What is looked at before a rule itself, so that a long policy costs little: for each rule the
+     * hash of its agent's name (0: any; padded to SH_MARK_BLOCK), and a bit for each tool that it
+     * names, by hash (all of them for a wildcard). */
+    uint32_t *agent_marks;
+    uint64_t *tool_marks;
 };
 bool sh_rule_matches(const struct sh_rule *r, struct sh_str agent, const struct sh_hash *module);
 
@@ -76,9 +82,16 @@ enum sh_verdict sh_policy_judge(const struct sh_policy *p, struct sh_str agent,
                                 const struct sh_hash *module, const struct sh_item *item,
                                 const struct sh_rule **ret_rule);
 
+/* Does `c` give the whole item; does it speak of a part of it? */
+bool sh_item_covered(const struct sh_capabilities *c, const struct sh_item *item);
+bool sh_item_touched(const struct sh_capabilities *c, const struct sh_item *item);
+
 /* explain.c: the texts of a denial. */
 enum sh_denied_by { SH_BY_POLICY, SH_BY_MANIFEST, SH_BY_NO_VALUE };
 struct sh_denial sh_denial_make(const struct sh_item *item, enum sh_verdict verdict,
                                 enum sh_denied_by by, const struct sh_rule *rule);
+char *sh_item_name(const struct sh_item *item); /* as denials name it */
+json_t *sh_mount_json(const struct sh_mount *m);
+json_t *sh_net_rule_json(const struct sh_net_rule *r);
 
 #endif

@@ -28,6 +28,7 @@ int sh_cmd_approvals(int argc, char *const argv[]);
 int sh_cmd_approve(int argc, char *const argv[]);
 int sh_cmd_deny(int argc, char *const argv[]);
 int sh_cmd_verify(int argc, char *const argv[]);
+int sh_cmd_explain(int argc, char *const argv[]);
 int sh_cmd_modules(int argc, char *const argv[]);
 int sh_cmd_sql(int argc, char *const argv[]);
 int sh_cmd_tools(int argc, char *const argv[]);
@@ -38,7 +39,9 @@ int sh_cmd_doctor(int argc, char *const argv[]);
 struct sh_common {
     const char *data_dir, *config;
     bool json, help;
-    bool active; /* unfinished workflows are taken up while the command runs, not left alone */
+    bool active;     /* unfinished workflows are taken up while the command runs, not left alone */
+    bool store_only; /* nothing that runs agents is opened: sh_client_call answers only when remote
+                      */
     struct sh_values operands;
 };
 /* Reads the command line. 0: go on; 1: help was printed, leave with 0; negative: an error that was

@@ -15,11 +15,12 @@ static int open_here(struct sh_client *c, const struct sh_common *common, struct
     if (rc == 0) {
         sh_free(c->app.config.server_log);
         c->app.config.server_log = sh_strdup("warn");
-        rc =
-            sh_app_open(&c->app,
-                        &(struct sh_app_options){
-                            .attended = common->active, .passive = !common->active, .executors = 1},
-                        err);
+        rc = sh_app_open(&c->app,
+                         &(struct sh_app_options){.attended = common->active,
+                                                  .passive = !common->active,
+                                                  .store_only = common->store_only,
+                                                  .executors = 1},
+                         err);
     }
     sh_api_init(&c->api, &c->app);
     return rc;

@@ -330,6 +330,12 @@ static const char *script_name(const char *operand) {
     return len > 3 && strcmp(name + len - 3, ".py") == 0 ? name : NULL;
 }
 
+/* Compiling takes seconds, for an interpreter a quarter of a minute: say so to whoever looks on. */
+static void still_compiling(struct sh_timer *t) {
+    (void)t;
+    fputs("shannon: compiling for this machine; it is kept, so only the first run waits\n", stderr);
+}
+
 static int submit(struct running *run) {
     bool takes_stdin = run->flags.input && strcmp(run->flags.input, "-") == 0;
     struct sh_submit s = {
@@ -344,10 +350,15 @@ static int submit(struct running *run) {
         .tty = {isatty(0) == 1, isatty(1) == 1, isatty(2) == 1},
         .policy = run->policy ? run->policy : run->base,
     };
+    struct sh_timer patience = {0};
+    if (isatty(2)) {
+        sh_timer_start(run->app.loop, &patience, 1000000000, still_compiling);
+    }
     sh_engine_submit(run->app.engine, &s, on_submitted, run);
     while (!run->submitted && !run->app.failed) {
         sh_loop_run(run->app.loop);
     }
+    sh_timer_stop(&patience);
     if (!run->submitted) {
         run->err = run->app.fatal;
     }

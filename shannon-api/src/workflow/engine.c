@@ -118,8 +118,7 @@ static char *home_folder(void) {
     return home && home[0] == '/' ? sh_strdup(home) : NULL;
 }
 
-/* The configured policy. The default file may be absent; one that was named may not. */
-static int open_policy(struct sh_app *app, struct sh_err *err) {
+int sh_app_policy(struct sh_app *app, struct sh_err *err) {
     const char *name = app->config.policy_file;
     sh_auto(sh_free_p) char *path = sh_path_join(app->dir.path ? app->dir.path : ".", name);
     sh_auto(sh_json_done) json_t *doc = NULL;
@@ -274,7 +273,7 @@ int sh_app_open(struct sh_app *app, const struct sh_app_options *options, struct
         return rc;
     }
     if ((rc = open_sandbox(app, err)) < 0 || (rc = open_tools(app, err)) < 0 ||
-        (rc = open_policy(app, err)) < 0) {
+        (rc = sh_app_policy(app, err)) < 0) {
         return rc;
     }
     return open_engine(app, err);
@@ -364,10 +363,11 @@ static bool is_registered(const json_t *modules, const char *name, const struct 
     return false;
 }
 
-/* NAME.json beside NAME.wasm is the agent's manifest. */
-static int read_manifest(const char *wasm_path, json_t **ret, struct sh_err *err) {
-    sh_auto(sh_free_p) char *path =
-        sh_asprintf("%.*s.json", (int)(strlen(wasm_path) - strlen(".wasm")), wasm_path);
+int sh_app_manifest(const char *agent_path, json_t **ret, struct sh_err *err) {
+    const char *slash = strrchr(agent_path, '/');
+    const char *dot = strrchr(slash ? slash : agent_path, '.');
+    sh_auto(sh_free_p) char *path = sh_asprintf(
+        "%.*s.json", dot ? (int)(dot - agent_path) : (int)strlen(agent_path), agent_path);
     if (access(path, R_OK) < 0) {
         return 0;
     }
@@ -392,7 +392,7 @@ static int register_file(struct sh_app *app, const char *path, const char *name,
         return rc;
     }
     sh_auto(sh_json_done) json_t *manifest = NULL;
-    rc = read_manifest(path, &manifest, err);
+    rc = sh_app_manifest(path, &manifest, err);
     if (rc < 0) {
         return rc;
     }

@@ -41,6 +41,10 @@ int sh_app_config(struct sh_config *c, const char *file, const char *data_dir, s
  * takes   app->config and app->dir, to be closed by sh_app_close whatever this gives
  * Runs the loop until all is open. */
 int sh_app_open(struct sh_app *app, const struct sh_app_options *options, struct sh_err *err);
+/* The configured policy into app->policy. The default file may be absent; one that was named may
+ * not. Part of sh_app_open, unless store_only.   needs   app->config read; the lock is not needed
+ */
+int sh_app_policy(struct sh_app *app, struct sh_err *err);
 /* Workflows stop where they stand and the engine goes: nothing of it answers later. Runs the loop.
  */
 void sh_app_stop(struct sh_app *app);
@@ -52,6 +56,9 @@ void sh_app_close(struct sh_app *app);
 int sh_app_register_agents(struct sh_app *app, struct sh_err *err);
 /* The file of a shipped or configured agent, or NULL; yours to free. */
 char *sh_app_agent_file(const struct sh_app *app, const char *name);
+/* NAME.json beside NAME.wasm is the agent's manifest: its capabilities, or *ret untouched when
+ * there is none. gives a reference */
+int sh_app_manifest(const char *agent_path, json_t **ret, struct sh_err *err);
 /* A file that ships beside the binary (share/shannon/NAME), or NULL; yours to free. */
 char *sh_share_path(const char *name);
 
