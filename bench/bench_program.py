@@ -18,6 +18,7 @@ from pathlib import Path
 
 RUNS = 15
 STARTS = 5
+SLEEPERS = 1000
 IDLE_SECONDS = 2
 ALLOWED_ABOVE_SURREALDB_MB = 30
 
@@ -74,14 +75,18 @@ def started(binary, folder, env):
                                str(folder)], env=env, text=True, stdout=subprocess.PIPE,
                               stderr=subprocess.DEVNULL)
     address = json.loads(server.stdout.readline())["url"].split("//")[1]
-    connection = http.client.HTTPConnection(address, timeout=10)
-    connection.request("GET", "/health")
+    server.address = address
+    call(address, "", "GET", "/health")
+    return server, (time.perf_counter() - begun) * 1e3
+
+
+def call(address, key, method, path, body=None):
+    connection = http.client.HTTPConnection(address, timeout=60)
+    connection.request(method, path, body, {"X-API-Key": key})
     status = connection.getresponse().status
-    took = (time.perf_counter() - begun) * 1e3
     connection.close()
     if status != 200:
-        sys.exit(f"bench_program: /health answered {status}, expected 200")
-    return server, took
+        sys.exit(f"bench_program: {method} {path} answered {status}, expected 200")
 
 
 def stop(server):
@@ -131,6 +136,27 @@ def server(binary, build, folder, env):
     figure("server_idle_rss_anonymous", anonymous, "MB")
 
 
+def sleepers(binary, build, folder, env):
+    """What a sleeping workflow costs the server: its agent, the engine's state, its rows."""
+    data = folder / "sleepers"
+    running, _ = started(binary, data, env)
+    key = (data / "api-key").read_text().strip()
+    address = running.address
+    call(address, key, "POST", "/api/v1/modules?name=sleeper",
+         (build / "guests" / "signal.wasm").read_bytes())
+    task = json.dumps({"query": "sleep", "agent": "sleeper"}).encode()
+    call(address, key, "POST", "/api/v1/tasks", task)
+    time.sleep(1)
+    before, _ = memory_mb(running.pid)
+    for _ in range(SLEEPERS):
+        call(address, key, "POST", "/api/v1/tasks", task)
+    time.sleep(1)
+    after, _ = memory_mb(running.pid)
+    stop(running)
+    figure("sleeping_workflow", (after - before) * 1e6 / 1024 / SLEEPERS, "KB", 32,
+           f"mean of {SLEEPERS}, in the server, everything counted")
+
+
 def size(binary, folder):
     stripped = folder / "stripped"
     subprocess.run(["strip", "-o", str(stripped), binary], check=True)
@@ -149,6 +175,7 @@ def main():
     try:
         cold_runs(binary, Path(build), folder, env)
         server(binary, Path(build), folder, env)
+        sleepers(binary, Path(build), folder, env)
         size(binary, folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
