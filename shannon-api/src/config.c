@@ -38,6 +38,8 @@ static const struct key keys[] = {
     KEY(agents, default, TEXT, "chain_of_thought"),
     KEY(agents, path, LIST, "agents"),
     KEY(policy, file, TEXT, "policy.toml"),
+    {"policy", "approval_timeout", DURATION, offsetof(struct sh_config, policy_approval_timeout_ms),
+     "10m"},
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 

@@ -18,6 +18,7 @@ struct sh_config {
     char *agents_default;
     json_t *agents_path; /* array of strings */
     char *policy_file;
+    uint64_t policy_approval_timeout_ms; /* a question without an answer is denied after this */
     char *file; /* what sh_app_config read it from, or NULL */
 };
 void sh_config_init(struct sh_config *c); /* every default */

@@ -26,6 +26,7 @@ START_TEST(defaults_are_complete_and_valid) {
     ck_assert_str_eq(config.store_endpoint, "rocksdb:db");
     ck_assert_str_eq(config.agents_default, "chain_of_thought");
     ck_assert_uint_eq(config.llm_timeout_ms, 300000);
+    ck_assert_uint_eq(config.policy_approval_timeout_ms, 600000);
     ck_assert_uint_eq(json_array_size(config.server_origins), 3);
     ck_assert_uint_eq(json_array_size(config.server_hosts), 0);
     sh_assert_ok(sh_config_check(&config, &err), &err);

@@ -179,6 +179,17 @@ START_TEST(unknown_events_are_told_in_capitals) {
 }
 END_TEST
 
+START_TEST(what_no_version_wrote_is_not_told) {
+    begin();
+    event(3, "Bad\nevent: done", "{}");
+    ck_assert_uint_eq(frames, 0);
+    event(4, "WorkflowStarted", "{\"seed\":\"5eed\",\"env\":[\"A=B\"],\"stdin\":\"eA==\"}");
+    ck_assert_ptr_null(strstr(sse.p, "5eed"));
+    ck_assert_ptr_null(strstr(sse.p, "A=B"));
+    end();
+}
+END_TEST
+
 /* The engine's word on what ends a journal; this test links no engine. */
 bool sh_event_is_final(struct sh_str type) {
     return sh_str_eqz(type, "WorkflowCompleted") || sh_str_eqz(type, "WorkflowFailed") ||
@@ -196,6 +207,7 @@ static Suite *suite(void) {
     tests[n++] = hostile_text_stays_in_its_line;
     tests[n++] = types_filter_by_either_name;
     tests[n++] = unknown_events_are_told_in_capitals;
+    tests[n++] = what_no_version_wrote_is_not_told;
     return sh_suite("api_events_wire", tests);
 }
 

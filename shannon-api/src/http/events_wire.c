@@ -48,7 +48,8 @@ void sh_wire_done(struct sh_wire *w) {
     memset(w, 0, sizeof(*w));
 }
 
-/* The wire name of a journal type; others (SignalReceived) in capitals (SIGNAL_RECEIVED). */
+/* The wire name of a journal type; others (SignalReceived) in capitals (SIGNAL_RECEIVED). A type
+ * with anything but letters in it was written by nobody's version: it has no name. */
 static bool wire_name(struct sh_str type, char out[64]) {
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         if (sh_str_eqz(type, names[i].journal)) {
@@ -58,6 +59,9 @@ static bool wire_name(struct sh_str type, char out[64]) {
     }
     size_t n = 0;
     for (size_t i = 0; i < type.len && n + 3 < 64; i++) {
+        if (!isalpha((unsigned char)type.p[i])) {
+            return false;
+        }
         if (i && isupper((unsigned char)type.p[i])) {
             out[n++] = '_';
         }
@@ -137,7 +141,16 @@ static json_t *payload_of(struct sh_wire *w, struct sh_str type, const json_t *b
     if (sh_str_eqz(type, "Checkpoint")) {
         return json_object(); /* the state is the agent's own and may be large */
     }
-    return json_deep_copy(body);
+    json_t *payload = json_deep_copy(body);
+    if (sh_str_eqz(type, "WorkflowStarted")) {
+        /* what a replay is made from and no listener needs; the journal has it */
+        static const char *const inner[] = {"seed",    "env", "stdin",
+                                            "runtime", "tty", "interpreter"};
+        for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
+            json_object_del(payload, inner[i]);
+        }
+    }
+    return payload;
 }
 
 /* One line for people, where the event has one. */

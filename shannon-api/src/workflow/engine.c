@@ -232,6 +232,7 @@ static int open_engine(struct sh_app *app, struct sh_err *err) {
         .python = python ? python : shipped,
         .passive = app->options.passive,
         .attended = app->options.attended,
+        .approval_timeout_ms = app->config.policy_approval_timeout_ms,
         .fatal = engine_fatal,
         .fatal_arg = app,
     };
