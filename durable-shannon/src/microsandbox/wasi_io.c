@@ -67,7 +67,9 @@ static size_t skip(struct sh_wasi *w, size_t n, size_t bytes) {
     while (i < n && bytes >= w->iov[i].iov_len) {
         bytes -= w->iov[i++].iov_len;
     }
-    memmove(w->iov, w->iov + i, (n - i) * sizeof(*w->iov));
+    if (i > 0) { /* an empty vector may have no storage at all */
+        memmove(w->iov, w->iov + i, (n - i) * sizeof(*w->iov));
+    }
     if (i < n && bytes) {
         w->iov[0].iov_base = (char *)w->iov[0].iov_base + bytes;
         w->iov[0].iov_len -= bytes;
