@@ -19,7 +19,7 @@ struct sh_config {
     json_t *agents_path; /* array of strings */
     char *policy_file;
     uint64_t policy_approval_timeout_ms; /* a question without an answer is denied after this */
-    char *file; /* what sh_app_config read it from, or NULL */
+    char *file;                          /* what sh_app_config read it from, or NULL */
 };
 void sh_config_init(struct sh_config *c); /* every default */
 void sh_config_done(struct sh_config *c);
