@@ -190,7 +190,7 @@ class Service(Base):
     def test_unknown_paths_and_methods_are_json_404(self):
         self.assert_error(404, "not_found", self.server.json("GET", "/api/v1/nothing"))
         self.assert_error(
-            404, "not_found", self.server.json("DELETE", "/api/v1/tasks"), "it takes POST"
+            404, "not_found", self.server.json("DELETE", "/api/v1/tasks"), "it takes POST, GET"
         )
 
     def test_tools_and_metrics(self):

@@ -113,6 +113,21 @@ class People(unittest.TestCase):
         self.assertEqual(self.server.json("GET", "/api/v1/approvals?status=old")[0], 400)
         self.assertEqual(self.command("approve", task, "ap-1").returncode, 125)
 
+    def test_who_follows_a_server_that_is_killed_is_told_how_to_go_on(self):
+        task = self.submit("signal")
+        follow = subprocess.Popen(
+            [BIN, "events", "--follow", "--json", task, "--data-dir", self.folder],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.addCleanup(follow.kill)
+        last = 0
+        while last < 3:  # the third event is the wait, after which nothing comes
+            last = json.loads(follow.stdout.readline())["seq"]
+        self.server.stop(signal.SIGKILL)
+        rest, why = follow.communicate(timeout=LIMIT)
+        self.assertEqual((follow.returncode, rest), (125, ""), why)
+        self.assertIn("--follow --after %d %s" % (last, task), why)
+        self.server = Server(self.folder)
+
     def test_a_signal_wakes_its_task_after_a_kill(self):
         first, second = self.submit("signal"), self.submit("signal")
         self.kill_and_restart()

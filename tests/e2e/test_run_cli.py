@@ -202,6 +202,23 @@ class WrongInput(Run):
         self.fails(126, "data", "--dir", f"{self.data}::/d", guest("exit7.wasm"))
         self.fails(126, "data", "--dir", f"{self.folder}::/d", guest("exit7.wasm"))
 
+    def test_a_task_that_never_ran_is_verified_without_a_replay(self):
+        gone = self.folder / "gone"
+        self.fails_in_one_line(125, "no directory .*gone", "--dir", "%s::/g" % gone,
+                               guest("hello.wasm"))
+        task = json.loads(shannon("tasks", "--json", "--data-dir", self.data).stdout)["tasks"][0]
+        done = shannon("verify", task["task_id"], "--json", "--data-dir", self.data)
+        verified = json.loads(done.stdout)
+        self.assertEqual((done.returncode, verified["ok"], verified["replay"]),
+                         (0, True, "skipped"), verified)
+
+    def test_an_empty_query_is_refused(self):
+        self.fails_in_one_line(125, "query is empty; expected 1 to 10000 characters",
+                               "--input", '{"query":""}', guest("hello.wasm"))
+        self.fails_in_one_line(125, "at most 10000 characters, got 10001",
+                               "--input", json.dumps({"query": "q" * 10001}), guest("hello.wasm"))
+        self.run_agent("--input", json.dumps({"query": "q" * 10000}), guest("hello.wasm"), check=0)
+
     def test_a_denied_tool_fails_in_the_agent(self):
         policy = self.file("policy.toml", '[[rules]]\nagent = "*"\n[rules.deny]\ntools = ["kv"]\n')
         done = self.run_agent("--policy", policy, guest("seq.wasm"), env=harness.clean_environment(

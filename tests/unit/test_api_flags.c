@@ -179,8 +179,11 @@ END_TEST
 START_TEST(run_flags_that_are_wrong_are_named) {
     static const struct {
         struct sh_run_flags f;
-        const char *dir, *env, *net, *flag;
+        const char *dir, *env, *net, *tool, *flag;
     } wrong[] = {
+        {.tool = "lmm", .flag = "--tool lmm: there is no such tool to grant; did you mean llm?"},
+        {.tool = "kv.get", .flag = "--tool kv.get"},
+        {.tool = "", .flag = "--tool"},
         {.dir = "::/x", .flag = "--dir"},
         {.dir = "a::", .flag = "--dir"},
         {.dir = "a::/b::rx", .flag = "--dir"},
@@ -223,6 +226,8 @@ START_TEST(run_flags_that_are_wrong_are_named) {
             f.env = single(wrong[i].env);
         } else if (wrong[i].net) {
             f.nets = single(wrong[i].net);
+        } else if (wrong[i].tool) {
+            f.tools = single(wrong[i].tool);
         }
         sh_assert_fails(sh_run_capabilities(&f, NULL, "/cwd", fake_env, &caps, &err), SH_E_INVAL,
                         &err);

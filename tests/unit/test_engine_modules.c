@@ -107,12 +107,16 @@ static void on_value(void *arg, json_t *value, const struct sh_err *err) {
     sh_loop_stop(f.loop);
 }
 
-static json_t *add(const char *name, const json_t *manifest) {
+static json_t *add_program(const char *program, const char *name, const json_t *manifest) {
     struct added a = {0};
 
-    sh_engine_module_add(f.engine, SH_STR(PROGRAM), name, manifest, on_value, &a);
+    sh_engine_module_add(f.engine, sh_str(program), name, manifest, on_value, &a);
     fixture_run(&f, &a.done);
     return a.value;
+}
+
+static json_t *add(const char *name, const json_t *manifest) {
+    return add_program(PROGRAM, name, manifest);
 }
 
 /* Else to run the file of a registered agent would take its manifest from it. */
@@ -141,11 +145,50 @@ START_TEST(bytes_alone_leave_a_registered_module_as_it_is) {
 }
 END_TEST
 
+/* The name that the list shows for the module with this hash. */
+static void assert_listed(const json_t *module, const char *name) {
+    struct added listed = {0};
+    const json_t *hash = json_object_get(module, "hash");
+    bool found = false;
+    size_t i;
+    json_t *record;
+
+    sh_engine_module_list(f.engine, on_value, &listed);
+    fixture_run(&f, &listed.done);
+    json_array_foreach(listed.value, i, record) {
+        if (json_equal(json_object_get(record, "hash"), hash)) {
+            ck_assert_pstr_eq(json_string_value(json_object_get(record, "name")), name);
+            found = true;
+        }
+    }
+    ck_assert(found);
+    json_decref(listed.value);
+}
+
+START_TEST(a_name_is_listed_with_the_module_that_has_it_now) {
+    struct added removed = {0};
+
+    fixture_open(&f, "renamed");
+    sh_auto(sh_json_done) json_t *old = add_program(PROGRAM, "answer", NULL);
+    assert_listed(old, "answer");
+    sh_auto(sh_json_done) json_t *new = add_program("(module\nprint two\n", "answer", NULL);
+    assert_listed(new, "answer");
+    assert_listed(old, NULL);
+    sh_engine_module_remove(f.engine, SH_STR("answer"), on_value, &removed);
+    fixture_run(&f, &removed.done);
+    ck_assert(json_equal(json_object_get(removed.value, "hash"), json_object_get(new, "hash")));
+    json_decref(removed.value);
+    assert_listed(old, NULL);
+    fixture_close(&f);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         a_module_whose_bytes_are_not_those_of_its_name_is_corrupt,
         a_module_whose_file_is_gone_is_not_found,
         bytes_alone_leave_a_registered_module_as_it_is,
+        a_name_is_listed_with_the_module_that_has_it_now,
         NULL,
     };
 

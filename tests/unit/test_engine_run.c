@@ -59,6 +59,34 @@ START_TEST(output_and_exit_status_become_the_result) {
 }
 END_TEST
 
+/* Live, a result keeps the beginning of stdout; so must a replay, which reads it in other pieces.
+ */
+START_TEST(a_long_output_gives_the_same_result_in_a_replay) {
+    enum { LINES = 5, LINE = 300000 };
+    struct sh_buf program;
+    char *line = sh_alloc(LINE + 1);
+    json_t *events, *body = NULL;
+
+    memset(line, 'x', LINE);
+    line[LINE] = '\0';
+    sh_buf_init(&program, (LINES + 1) * (LINE + 16));
+    sh_buf_adds(&program, "(module\n");
+    for (size_t i = 0; i < LINES; i++) {
+        sh_buf_adds(&program, "print ");
+        sh_buf_adds(&program, line);
+        sh_buf_adds(&program, "\nsleep 1\n");
+    }
+    fixture_open(&f, "long");
+    events = run_one(program.p, "completed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "WorkflowCompleted", &body), 1);
+    ck_assert_uint_gt(sh_json_get_str(body, "result").len, 3 * LINE);
+    json_decref(events);
+    fixture_close(&f);
+    sh_buf_done(&program);
+    sh_free(line);
+}
+END_TEST
+
 START_TEST(activities_of_every_kind_give_results_in_journal_order) {
     json_t *events, *body = NULL;
 
@@ -386,6 +414,7 @@ END_TEST
 static Suite *suite(void) {
     const TTest *const tests[] = {
         output_and_exit_status_become_the_result,
+        a_long_output_gives_the_same_result_in_a_replay,
         activities_of_every_kind_give_results_in_journal_order,
         parallel_activities_come_in_the_order_of_the_journal,
         a_device_line_carries_its_id_back,

@@ -35,8 +35,9 @@ static json_t *guest_json(struct sh_str text) {
     return sh_json_parse(text, SH_JSON_TEXT_MAX, &value, NULL) < 0 ? sh_json_string(text) : value;
 }
 
-/* The beginning of stdout is the answer of an agent that gives no result of its own. */
-static void keep_answer(struct sh_workflow *wf, struct sh_str bytes) {
+/* The beginning of stdout is the answer of an agent that gives no result of its own. The same bytes
+ * must be kept live and from the journal, however they are divided: the result depends on them. */
+void sh_workflow_keep_answer(struct sh_workflow *wf, struct sh_str bytes) {
     size_t room = wf->answer.max - wf->answer.len - 1;
 
     sh_buf_add(&wf->answer, bytes.p, bytes.len < room ? bytes.len : room);
@@ -50,7 +51,7 @@ static bool output(struct sh_workflow *wf, const struct sh_effect *fx) {
     uint64_t known_end = h->first_output[k] + h->output[k].len;
 
     if (fx->stream == 1) {
-        keep_answer(wf, bytes);
+        sh_workflow_keep_answer(wf, bytes);
     }
     if (h->bodies && offset < known_end) {
         size_t at = (size_t)(offset - h->first_output[k]);

@@ -7,7 +7,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { NAMES_MAX = 64 }; /* of one module, that go with it */
+enum {
+    NAMES_MAX = 64,  /* of one module, that go with it */
+    LIST_MAX = 1000, /* modules, and names, that a list shows */
+};
 
 struct loaded {
     struct sh_list link;
@@ -438,15 +441,47 @@ static struct module_query *query_new(struct sh_engine *e, sh_engine_json_fn cb,
     return q;
 }
 
+/* A record keeps the name it was registered under; a name that is another module's since, or
+ * nobody's, is not shown, because it would not find this one. */
 static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct module_query *q = arg;
+    size_t i;
+    json_t *record;
+
     (void)total;
-    query_end(arg, records, err);
+    json_array_foreach(records, i, record) {
+        const char *name = json_string_value(json_object_get(record, "name"));
+        json_t *owner = name ? json_object_get(q->record, name) : NULL;
+        if (name && !json_equal(owner, json_object_get(record, "hash"))) {
+            json_object_del(record, "name");
+        }
+    }
+    query_end(q, records, err);
+}
+
+static void list_named(void *arg, json_t *names, size_t total, const struct sh_err *err) {
+    struct module_query *q = arg;
+    struct sh_store_filter all = {.limit = LIST_MAX};
+    size_t i;
+    json_t *name;
+
+    (void)total;
+    if (err) {
+        query_end(q, NULL, err);
+        return;
+    }
+    q->record = json_object();
+    json_array_foreach(names, i, name) {
+        struct sh_str text = sh_json_get_str(name, "name");
+        json_object_setn(q->record, text.p ? text.p : "", text.len, json_object_get(name, "hash"));
+    }
+    sh_store_list(q->engine->store, SH_TABLE_MODULE, &all, listed, q);
 }
 
 void sh_engine_module_list(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
-    struct sh_store_filter all = {.limit = 1000};
+    struct sh_store_filter all = {.limit = LIST_MAX};
 
-    sh_store_list(e->store, SH_TABLE_MODULE, &all, listed, query_new(e, cb, arg));
+    sh_store_list(e->store, SH_TABLE_NAME, &all, list_named, query_new(e, cb, arg));
 }
 
 static void removed(void *arg, const struct sh_err *err) {

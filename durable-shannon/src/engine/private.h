@@ -159,6 +159,7 @@ void sh_signal_apply(struct sh_workflow *wf, const struct sh_event *ev);
 /* effects.c */
 /* Carry out what the agent left. false: the workflow is ending (nondeterminism, a limit). */
 bool sh_workflow_effects(struct sh_workflow *wf);
+void sh_workflow_keep_answer(struct sh_workflow *wf, struct sh_str stdout_bytes);
 
 /* wall.c: the wall-clock account */
 void sh_wall_update(struct sh_workflow *wf); /* after any change of what the workflow waits for */

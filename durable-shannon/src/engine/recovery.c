@@ -63,7 +63,11 @@ static int load_head(struct sh_workflow *wf, const struct sh_event *ev, struct s
                                      &wf->spec.caps, err);
     }
     if (strcmp(ev->type, "Output") == 0 && sh_json_get_int(ev->body, "stream", 0) == 1) {
-        sh_base64_decode(&wf->answer, sh_json_get_str(ev->body, "data"));
+        struct sh_buf bytes;
+        sh_buf_init(&bytes, SH_EVENT_BODY_MAX);
+        sh_base64_decode(&bytes, sh_json_get_str(ev->body, "data"));
+        sh_workflow_keep_answer(wf, sh_buf_str(&bytes));
+        sh_buf_done(&bytes);
     }
     return 0;
 }

@@ -211,6 +211,16 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
     sh_workflow_unpin(wf);
 }
 
+/* Rejected, or failed by what the host met while it prepared the agent: a directory that was not
+ * there, an input that had changed. A replay prepares nothing of the kind and would get further.
+ * The end of an agent has its result, even an empty one. */
+static bool never_ran(const struct sh_workflow *wf) {
+    const struct sh_history *h = &wf->history;
+
+    return h->final && strcmp(h->final_type, "WorkflowFailed") == 0 &&
+           !json_object_get(h->final, "result") && sh_json_get_int(h->final, "fuel", 0) == 0;
+}
+
 static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) {
     struct verification *v = arg;
     const struct sh_history *h = &wf->history;
@@ -222,9 +232,8 @@ static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, voi
         skip(v, wf, "the journal is damaged");
         return;
     }
-    if (wf->journal.seq <= 3 && h->final &&
-        sh_str_eqz(sh_json_get_str(h->final, "code"), "permission_denied")) {
-        skip(v, wf, "the task was rejected before it ran");
+    if (never_ran(wf)) {
+        skip(v, wf, "the task ended before its agent ran");
         return;
     }
     if (h->final && ended_outside(h)) {

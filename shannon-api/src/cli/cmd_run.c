@@ -254,6 +254,12 @@ static int read_input(struct running *run) {
                      "@FILE or -",
                      inner.message);
     }
+    const json_t *query = json_object_get(run->input, "query");
+    if (rc == 0 && json_is_string(query) && json_string_length(query) == 0) {
+        rc = sh_fail(&run->err, SH_E_INVAL,
+                     "--input: query is empty; expected 1 to %d characters, or an input without it",
+                     SH_QUERY_CHARS_MAX);
+    }
     return rc;
 }
 

@@ -189,6 +189,12 @@ int sh_cmd_events(int argc, char *const argv[]) {
                         follow && a.client.remote ? "&wait=20" : "");
         sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, what);
         if (!path || sh_ask_call(&a, "GET", path, (struct sh_str){0}) < 0) {
+            if (path && follow && after > 0 && a.err.code == SH_E_UNAVAILABLE) {
+                sh_fail(&a.err, SH_E_UNAVAILABLE,
+                        "the server went away; when it runs again, go on with: shannon events "
+                        "--follow --after %llu %.128s",
+                        (unsigned long long)after, a.common.operands.v[0]);
+            }
             break;
         }
         bool final = print_page(&a, &after);
@@ -256,10 +262,13 @@ int sh_cmd_verify(int argc, char *const argv[]) {
         if (a.common.json) {
             sh_cli_print_json(a.answer);
         } else {
-            static const char *const shown[] = {"id",   "events", "chain",   "replay",
-                                                "fuel", "digest", "mismatch"};
-            printf("%s\n", ok ? "the journal is whole and its replay is equal"
-                              : "the journal and its replay DIFFER");
+            static const char *const shown[] = {"id",   "events", "chain",  "replay",
+                                                "note", "fuel",   "digest", "mismatch"};
+            bool skipped = sh_str_eqz(sh_json_get_str(a.answer, "replay"), "skipped");
+            printf("%s\n", ok && skipped ? "the journal is whole; there was nothing to replay"
+                           : ok          ? "the journal is whole and its replay is equal"
+                           : skipped     ? "the journal could not be replayed"
+                                         : "the journal and its replay DIFFER");
             for (size_t i = 0; i < SH_N(shown); i++) {
                 print_field(a.answer, shown[i]);
             }

@@ -1,7 +1,9 @@
 #include "cli/run_flags.h"
 
 #include "files.h"
+#include "nearest.h"
 #include "policy/policy.h"
+#include "workflow/engine.h"
 
 #include <ctype.h>
 #include <stdlib.h>
@@ -67,6 +69,31 @@ static int add_env(json_t *doc, const char *text, const char *(*get)(const char 
         sh_strndup0(text, equals ? (size_t)(equals - text) : strlen(text));
     json_object_set_new(object_of(doc, "env"), name, sh_json_string(sh_str(value)));
     return 0;
+}
+
+/* A mistyped name would grant nothing and be missed only when the agent is refused. Names with a
+ * colon belong to servers of tools, which are not known here. */
+static int add_tool(json_t *doc, const char *text, struct sh_err *err) {
+    const char *known[32] = {NULL};
+    size_t n = 0;
+    bool found = strchr(text, ':') != NULL;
+    for (const struct sh_tool *const *t = sh_tools_list();
+         *t && n + 1 < sizeof(known) / sizeof(known[0]); t++) {
+        const char *name = (*t)->capability;
+        if (name && (n == 0 || strcmp(known[n - 1], name) != 0)) { /* the list is sorted */
+            known[n++] = name;
+            found = found || strcmp(name, text) == 0;
+        }
+    }
+    if (!found) {
+        const char *nearest = sh_nearest(text, known);
+        return sh_fail(err, SH_E_INVAL,
+                       "--tool %.60s: there is no such tool to grant%s%s%s; `shannon tools` lists "
+                       "them",
+                       text, nearest ? "; did you mean " : "", nearest ? nearest : "",
+                       nearest ? "?" : "");
+    }
+    return json_array_append_new(array_of(doc, "tools"), sh_json_string(sh_str(text)));
 }
 
 #define NET_FORM                                                                                   \
@@ -196,7 +223,7 @@ int sh_run_capabilities(const struct sh_run_flags *f, const json_t *document, co
         rc = add_env(doc, f->env.v[i], get, err);
     }
     for (size_t i = 0; rc == 0 && i < f->tools.n; i++) {
-        json_array_append_new(array_of(doc, "tools"), sh_json_string(sh_str(f->tools.v[i])));
+        rc = add_tool(doc, f->tools.v[i], err);
     }
     for (size_t i = 0; rc == 0 && i < f->nets.n; i++) {
         rc = add_net(doc, f->nets.v[i], err);

@@ -72,19 +72,20 @@ static bool fits(const char *pattern, const char *path, struct sh_str *ret_id) {
 int sh_route_find(const char *method, const char *path, const struct sh_route **ret,
                   struct sh_err *err) {
     struct sh_str id;
-    const char *other = NULL;
+    char others[48] = ""; /* a path has a few methods, each once */
     for (size_t i = 0; i < N_ROUTES; i++) {
         if (fits(routes[i].path, path, &id)) {
             if (strcmp(routes[i].method, method) == 0) {
                 *ret = &routes[i];
                 return 0;
             }
-            other = other ? other : routes[i].method;
+            size_t n = strlen(others);
+            snprintf(others + n, sizeof(others) - n, "%s%s", n ? ", " : "", routes[i].method);
         }
     }
-    if (other) {
+    if (others[0]) {
         return sh_fail(err, SH_E_NOT_FOUND, "%.16s is not possible on %.120s; it takes %s", method,
-                       path, other);
+                       path, others);
     }
     return sh_fail(err, SH_E_NOT_FOUND, "there is no %.16s %.120s", method, path);
 }
