@@ -19,6 +19,7 @@ from pathlib import Path
 RUNS = 15
 STARTS = 5
 SLEEPERS = 1000
+TOUCHED_KB = 4
 IDLE_SECONDS = 2
 ALLOWED_ABOVE_SURREALDB_MB = 30
 
@@ -153,8 +154,8 @@ def sleepers(binary, build, folder, env):
     time.sleep(1)
     after, _ = memory_mb(running.pid)
     stop(running)
-    figure("sleeping_workflow", (after - before) * 1e6 / 1024 / SLEEPERS, "KB", 32,
-           f"mean of {SLEEPERS}, in the server, everything counted")
+    figure("sleeping_workflow", (after - before) * 1e6 / 1024 / SLEEPERS, "KB", 32 + TOUCHED_KB,
+           f"mean of {SLEEPERS}, in the server; {TOUCHED_KB} KB are the page that its guest touched")
 
 
 def size(binary, folder):

@@ -320,6 +320,15 @@ class Tasks(Base):
         self.assertEqual(self.server.wait_task(task["task_id"])["status"], "TASK_STATUS_CANCELLED")
         self.assert_error(409, "invalid_state", self.server.json("POST", path + "/cancel"))
 
+    def test_a_mistyped_member_is_refused_and_a_foreign_one_left_alone(self):
+        for name in ("capabilites", "limit", "sesion_id"):
+            answer = self.server.json("POST", "/api/v1/tasks", {"query": "q", name: {}})
+            self.assert_error(400, "invalid_argument", answer)
+        status, task = self.server.json("POST", "/api/v1/tasks", {
+            "query": "q", "agent": "sleeper", "research_strategy": "deep", "tags": ["a"]})
+        self.assertEqual(status, 200, task)
+        self.server.json("POST", "/api/v1/tasks/%s/cancel" % task["task_id"])
+
     def test_rejected_by_policy_is_403_and_a_failed_task(self):
         with tempfile.TemporaryDirectory(prefix="shannon-e2e-") as folder:
             with open(os.path.join(folder, "policy.toml"), "w", encoding="ascii") as f:

@@ -2,6 +2,8 @@
  * concerns only the agent travels in its input, what concerns only people in the metadata. */
 #include "http/submit_body.h"
 
+#include "nearest.h"
+
 #include <ctype.h>
 
 #define ARGS_MAX 256
@@ -220,6 +222,36 @@ static int check_input(const struct sh_submit_body *b, struct sh_err *err) {
     return 0;
 }
 
+/* Members that nobody here knows are left alone, because newer clients send more than we read. One
+ * that is nearly a known one (of five letters at least: short words are near to each other) is a
+ * slip of the hand, and "capabilites" must not mean "no limits". */
+static int check_members(const json_t *doc, struct sh_err *err) {
+    static const char *const known[] = {"query",          "prompt",
+                                        "agent",          "input",
+                                        "session_id",     "context",
+                                        "mode",           "model_tier",
+                                        "model_override", "provider_override",
+                                        "capabilities",   "limits",
+                                        "metadata",       "args",
+                                        "stdin",          "stdin_live",
+                                        "task_type",      "model",
+                                        "max_tokens",     "temperature",
+                                        "system_prompt",  "tools",
+                                        "stream",         "user_id",
+                                        "tenant_id",      NULL};
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)doc, name, value) {
+        const char *near = strlen(name) < 5 ? NULL : sh_nearest(name, known);
+        if (near && strcmp(near, name) != 0) {
+            return sh_fail(err, SH_E_INVAL, "unknown member \"%.60s\"; did you mean \"%s\"?", name,
+                           near);
+        }
+    }
+    return 0;
+}
+
 int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct sh_err *err) {
     sh_auto(sh_submit_body_done) struct sh_submit_body b = {0};
     if (text.len == 0) {
@@ -232,6 +264,9 @@ int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct 
     if (!json_is_object(b.doc)) {
         return sh_fail(err, SH_E_INVAL,
                        "the body must be a JSON object such as {\"query\": \"...\"}");
+    }
+    if ((rc = check_members(b.doc, err)) < 0) {
+        return rc;
     }
     /* The clients' `context` is an object; the earliest one sent a list of files, kept as it is. */
     json_t *context = json_object_get(b.doc, "context");
