@@ -40,6 +40,8 @@ START_TEST(utf8_is_judged_as_rfc_3629_does) {
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         ck_assert_msg(!sh_utf8_valid(sh_str(bad[i])), "bad %zu", i);
     }
+    ck_assert_uint_eq(sh_utf8_count(SH_STR("")), 0);
+    ck_assert_uint_eq(sh_utf8_count(SH_STR("a\u00e9\u20ac\U0001F600")), 4);
 }
 END_TEST
 

@@ -25,6 +25,7 @@ bool sh_str_eqz(struct sh_str a, const char *b);
 int sh_str_cmp(struct sh_str a, struct sh_str b); /* bytewise */
 bool sh_str_starts(struct sh_str s, struct sh_str prefix);
 bool sh_utf8_valid(struct sh_str s);
+size_t sh_utf8_count(struct sh_str s); /* characters (code points) of valid UTF-8 */
 
 /* Owns its bytes, grows up to `max`, and stays failed once failed, so that a builder appends freely
  * and checks once. Always NUL-terminated beyond len when p is set. */

@@ -89,3 +89,11 @@ size_t sh_utf8_escape(char *out, size_t size, const char *p, size_t n, bool quot
     out[used] = '\0';
     return used;
 }
+
+size_t sh_utf8_count(struct sh_str s) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
+    }
+    return n;
+}

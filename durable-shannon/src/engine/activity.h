@@ -1,9 +1,9 @@
 /* Activities: what an agent asks of the world. One struct per activity without a durable outcome:
  *
- *   ASKED (a person decides first) -> READY or, denied, DONE
+ *   ASKED (a person decides first) -> READY or, denied, gone
  *   READY (an input before it is not durable yet) -> OUT (called, or its timer runs)
  *       -> BACKOFF (a retryable failure was journaled) -> OUT ...
- *       -> DONE (its outcome is in the journal, on the way to disk) */
+ *       -> gone (its outcome is in the journal, on the way to disk) */
 #ifndef SH_ENGINE_ACTIVITY_H
 #define SH_ENGINE_ACTIVITY_H
 
@@ -17,8 +17,7 @@ enum sh_activity_state {
     SH_ACTIVITY_ASKED,
     SH_ACTIVITY_READY,
     SH_ACTIVITY_OUT,
-    SH_ACTIVITY_BACKOFF,
-    SH_ACTIVITY_DONE
+    SH_ACTIVITY_BACKOFF
 };
 
 struct sh_retry { /* defaults: 4 attempts from 500 ms, doubling, at most 30 s */

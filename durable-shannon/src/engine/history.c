@@ -15,7 +15,6 @@ static void forget(struct sh_history *h) {
         sh_buf_clear(&h->output[i]);
     }
     h->n_activities = h->n_sleeps = h->unmatched = 0;
-    h->observed_left = 0;
 }
 
 void sh_history_done(struct sh_history *h) {

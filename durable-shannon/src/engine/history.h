@@ -38,12 +38,11 @@ struct sh_history {
     uint64_t first_output[2], matched_output[2];
     struct sh_past_sleep *sleeps;
     size_t n_sleeps, cap_sleeps;
-    size_t unmatched;       /* activities and notes */
-    uint64_t observed_left; /* observations on the tape beyond what the agent recalled */
-    uint64_t last_call;     /* highest call number that was observed */
-    json_t *bodies;         /* array that keeps the parsed bodies alive */
-    json_t *checkpoint;     /* body of the last Checkpoint, borrowed from bodies; or NULL */
-    json_t *final;          /* body of the final event, or NULL */
+    size_t unmatched;   /* activities and notes */
+    uint64_t last_call; /* highest call number that was observed */
+    json_t *bodies;     /* array that keeps the parsed bodies alive */
+    json_t *checkpoint; /* body of the last Checkpoint, borrowed from bodies; or NULL */
+    json_t *final;      /* body of the final event, or NULL */
     const char *final_type;
     uint64_t final_seq, last_seq;
     int64_t last_us;

@@ -49,15 +49,6 @@ static char *text_of(struct sh_str s) {
     return sh_strndup0(s.p, s.len);
 }
 
-static size_t utf8_chars(struct sh_str s) {
-    size_t n = 0;
-
-    for (size_t i = 0; i < s.len; i++) {
-        n += ((unsigned char)s.p[i] & 0xC0) != 0x80;
-    }
-    return n;
-}
-
 /* One component of a path, which the script is put under in the private directory. */
 static bool good_script_name(const char *name) {
     size_t n = strlen(name);
@@ -68,7 +59,7 @@ static bool good_script_name(const char *name) {
 
 static int check(const struct sh_submit *in, struct sh_err *err) {
     struct sh_id id;
-    size_t chars = utf8_chars(in->query);
+    size_t chars = sh_utf8_count(in->query);
 
     if (!sh_utf8_valid(in->query)) {
         return sh_fail(err, SH_E_INVAL, "query: expected UTF-8 text");

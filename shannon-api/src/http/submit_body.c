@@ -8,14 +8,6 @@
 
 #define ARGS_MAX 256
 
-size_t sh_utf8_count(struct sh_str s) {
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        n += ((unsigned char)s.p[i] & 0xc0) != 0x80;
-    }
-    return n;
-}
-
 void sh_submit_body_done(struct sh_submit_body *b) {
     json_decref(b->doc);
     json_decref(b->input);

@@ -23,7 +23,4 @@ void sh_submit_body_done(struct sh_submit_body *b);
 /* fails  SH_E_JSON, SH_E_INVAL (each naming the member, what came and what was expected) */
 int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct sh_err *err);
 
-/* Characters (code points) of valid UTF-8. */
-size_t sh_utf8_count(struct sh_str s);
-
 #endif
