@@ -1,6 +1,8 @@
 # Shannon. `make help` says what there is; the build itself is in CMakeLists.txt.
 PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
+# Wasmtime's line: 40, or 48, its supported one (built and kept beside the other).
+WASMTIME ?= 40
 SHANNON_FUZZ_SECONDS ?= 30
 export SHANNON_FUZZ_SECONDS
 MAKEFLAGS += --no-print-directory
@@ -14,10 +16,15 @@ define build
 	@ninja -C build/$(1) -j$(JOBS) --quiet $(2)
 endef
 
-all: release ## build build/bin/shannon (the default)
+ifneq ($(filter-out 40 48,$(WASMTIME)),)
+$(error WASMTIME is $(WASMTIME); expected 40 or 48)
+endif
+LINE := $(if $(filter 48,$(WASMTIME)),-48)
+
+all: release$(LINE) ## build build/bin/shannon (the default); WASMTIME=48: with that line
 	@mkdir -p build/bin
-	@ln -sfn ../release/bin/shannon build/bin/shannon
-	@ln -sfn release/share build/share
+	@ln -sfn ../release$(LINE)/bin/shannon build/bin/shannon
+	@ln -sfn release$(LINE)/share build/share
 	@echo 'build/bin/shannon is ready. `make run` shows what it does.'
 
 run: all ## build, then watch an agent finish although its server is killed
@@ -28,8 +35,10 @@ test: asan tsan fuzz ## every test, at the size that fits CI
 	@$(MAKE) test-dev
 test-all: ## every test, the long sweeps included
 	@SHANNON_CRASH_ALL=1 SHANNON_LONG=1 SHANNON_FUZZ_SECONDS=300 $(MAKE) test
-test-dev: dev ## the tests without sanitizers and fuzzers
-	@ctest --preset dev -j$(JOBS)
+test-dev: dev$(LINE) ## the tests without sanitizers and fuzzers
+	@ctest --preset dev$(LINE) -j$(JOBS)
+test-lts: dev-48 ## the tests that reach Wasmtime, with its supported line 48
+	@scripts/test-lts -j$(JOBS)
 
 asan: deps ## unit tests and corpora under AddressSanitizer and UndefinedBehaviorSanitizer
 	$(call build,asan)
@@ -40,6 +49,11 @@ tsan: deps ## unit tests of the parts with threads under ThreadSanitizer
 fuzz: deps ## run every fuzz target for SHANNON_FUZZ_SECONDS (30)
 	$(call build,fuzz)
 	@scripts/fuzz build/fuzz
+	@if scripts/native-build ready; then $(MAKE) fuzz-native; \
+	else echo 'fuzz: native/ is not compiled here (make does it): modules are not run'; fi
+fuzz-native: deps ## of them, those that run modules under the real runtime
+	$(call build,fuzz-native,fuzz-native)
+	@scripts/fuzz build/fuzz-native
 
 lint: deps ## formatting, clang-tidy, house rules, spelling, scripts
 	@scripts/lint
@@ -47,24 +61,24 @@ format: deps ## let clang-format rewrite what it would complain about
 	@scripts/lint --fix
 
 bench: all ## measure, and write build/bench.json
-	$(call build,release,bench)
-	@bench/run build/release
+	$(call build,release$(LINE),bench)
+	@bench/run build/release$(LINE)
 
 install: all ## install below PREFIX (/usr/local); DESTDIR is respected
-	@cmake --install build/release --prefix $(PREFIX)
+	@cmake --install build/release$(LINE) --prefix $(PREFIX)
 
 clean: ## remove build/ (the compiled native/ stays in the user's cache)
 	@rm -rf build
 
 deps: ## install what is missing, or say how
 	@scripts/deps
-release dev: deps
+release dev release-48 dev-48: deps
 	$(call build,$@)
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-.PHONY: all run test test-all test-dev asan tsan fuzz lint format bench install clean deps release \
-    dev help
+.PHONY: all run test test-all test-dev test-lts asan tsan fuzz fuzz-native lint format bench install clean deps \
+    release dev release-48 dev-48 help
 # make -j would mix the output of steps that are parallel inside already.
 .NOTPARALLEL:

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "bench_disk.h"
+#include "bench_host.h"
 #include "engine/engine.h"
 
 #define ROUNDS 20
@@ -17,7 +18,10 @@
 #define SYNCS 50  /* of each kind, before a round */
 #define MANY 64
 #define MANY_STEPS 400
-#define FOLLOWERS (ROUNDS + MANY)
+#define CROWD 512
+#define CROWD_STEPS 50
+#define SHORT 300 /* tasks of one step, one after the other */
+#define FOLLOWERS (ROUNDS + MANY + CROWD + SHORT + 1)
 
 struct bench {
     char dir[256];
@@ -26,6 +30,7 @@ struct bench {
     struct sh_sandbox *sandbox;
     struct sh_tools *tools;
     struct sh_policy *policy;
+    struct sh_engine_config config;
     struct sh_engine *engine;
     unsigned open; /* workflows that have not ended */
     struct sh_subscription *followers[FOLLOWERS];
@@ -34,45 +39,19 @@ struct bench {
     size_t n_steps;
     uint64_t step_ns[ROUNDS * STEPS];
     struct bench_disk disk;
+    double sync_ms;
+    uint64_t short_ns[SHORT];
     char hash[SH_HASH_HEX_BYTES];
 };
 
 /* start(calculator); wait; drop; %d times */
-static const char agent_text[] =
-    "(module\n"
-    " (import \"shannon\" \"activity_start\" (func $start (param i32 i32 i32 i32) (result i32)))\n"
-    " (import \"shannon\" \"activity_wait\" (func $wait (param i32 i32) (result i32)))\n"
-    " (import \"shannon\" \"activity_drop\" (func $drop (param i32) (result i32)))\n"
-    " (memory (export \"memory\") 1)\n"
-    " (data (i32.const 0) \"calculator\")\n"
-    " (data (i32.const 32) \"{\\22expression\\22:\\222*21\\22}\")\n"
-    " (func (export \"_start\") (local $i i32)\n"
-    "  (loop $again\n"
-    "   (i32.store (i32.const 128) (call $start (i32.const 0) (i32.const 10)\n"
-    "                                           (i32.const 32) (i32.const 21)))\n"
-    "   (drop (call $drop (call $wait (i32.const 128) (i32.const 1))))\n"
-    "   (local.set $i (i32.add (local.get $i) (i32.const 1)))\n"
-    "   (br_if $again (i32.lt_u (local.get $i) (i32.const %d))))))\n";
-
-static void figure(const char *name, double value, const char *unit, double goal) {
-    printf("{\"name\":\"%s\",\"value\":%.4f,\"unit\":\"%s\"", name, value, unit);
-    if (goal > 0) {
-        printf(",\"goal\":%.4f", goal);
-    }
-    printf("}\n");
-    fflush(stdout);
-}
-
-static void die(const char *what, const struct sh_err *err) {
-    fprintf(stderr, "bench_engine: %s: %s\n", what, err ? err->message : "");
-    exit(1);
-}
+static const char agent_text[] = BENCH_STEPS("", "");
 
 static void on_ready(void *arg, const struct sh_err *err) {
     struct bench *b = arg;
 
     if (err) {
-        die("start", err);
+        bench_die("start", err);
     }
     sh_loop_stop(b->loop);
 }
@@ -105,7 +84,7 @@ static void on_event(void *arg, const struct sh_live_event *ev) {
 
 static void on_missing(void *arg) {
     (void)arg;
-    die("the workflow is gone", NULL);
+    bench_die("the workflow is gone", NULL);
 }
 
 static void on_submitted(void *arg, json_t *row, bool cached, const struct sh_err *err) {
@@ -115,7 +94,7 @@ static void on_submitted(void *arg, json_t *row, bool cached, const struct sh_er
     (void)cached;
     if (err || sh_engine_subscribe(b->engine, sh_json_get_str(row, "id"), 0, on_event, on_missing,
                                    b, &b->followers[b->n_followers], &bad) < 0) {
-        die("submit", err ? err : &bad);
+        bench_die("submit", err ? err : &bad);
     }
     b->n_followers++;
 }
@@ -124,7 +103,7 @@ static void on_added(void *arg, json_t *record, const struct sh_err *err) {
     struct bench *b = arg;
 
     if (err) {
-        die("module", err);
+        bench_die("module", err);
     }
     snprintf(b->hash, sizeof(b->hash), "%s", json_string_value(json_object_get(record, "hash")));
     sh_loop_stop(b->loop);
@@ -138,7 +117,7 @@ static void add(struct bench *b, int steps) {
 }
 
 static double run(struct bench *b, unsigned workflows, int steps) {
-    sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:i}}", "limits", "activities", steps + 1);
+    sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:i}}", "limits", "activities", steps + 2);
     uint64_t from;
 
     b->open = workflows;
@@ -155,17 +134,33 @@ static double run(struct bench *b, unsigned workflows, int steps) {
     return (double)(sh_mono_ns() - from) / 1e9;
 }
 
+static void engine_start(struct bench *b) {
+    struct sh_err err = {0};
+
+    if (sh_engine_start(&b->config, on_ready, b, &b->engine, &err) < 0) {
+        bench_die("engine", &err);
+    }
+    sh_loop_run(b->loop);
+}
+
+static void engine_stop(struct bench *b) {
+    while (b->n_followers > 0) {
+        sh_engine_unsubscribe(b->followers[--b->n_followers]);
+    }
+    sh_engine_stop(b->engine, on_gone, b);
+    sh_loop_run(b->loop);
+}
+
 static void open_all(struct bench *b) {
     sh_auto(sh_free_p) char *endpoint = sh_asprintf("rocksdb:%s/db", b->dir);
     sh_auto(sh_free_p) char *aot = sh_asprintf("%s/aot", b->dir);
     struct sh_sandbox_config sandbox = {.aot_dir = aot, .worker = "/proc/self/exe"};
-    struct sh_engine_config config = {.data_dir = b->dir, .observe = true};
     json_t *limits = NULL;
     struct sh_err err = {0};
 
     if (sh_loop_new(&b->loop, &err) < 0 ||
         sh_store_open(b->loop, endpoint, NULL, on_ready, b, &b->store, &err) < 0) {
-        die("store", &err);
+        bench_die("store", &err);
     }
     sh_loop_run(b->loop);
     if (sh_json_parse(SH_STR("{\"rules\":[{\"agent\":\"*\",\"allow\":{\"tools\":[\"calculator\"],"
@@ -174,18 +169,17 @@ static void open_all(struct bench *b) {
         sh_policy_parse(limits, NULL, NULL, &b->policy, &err) < 0 ||
         sh_sandbox_new(&sandbox, &b->sandbox, &err) < 0 ||
         sh_tools_new(b->loop, &(struct sh_tools_config){0}, &b->tools, &err) < 0) {
-        die("open", &err);
+        bench_die("open", &err);
     }
     json_decref(limits);
-    config.loop = b->loop;
-    config.store = b->store;
-    config.sandbox = b->sandbox;
-    config.tools = b->tools;
-    config.policy = b->policy;
-    if (sh_engine_start(&config, on_ready, b, &b->engine, &err) < 0) {
-        die("engine", &err);
-    }
-    sh_loop_run(b->loop);
+    b->config = (struct sh_engine_config){.data_dir = b->dir,
+                                          .observe = true,
+                                          .loop = b->loop,
+                                          .store = b->store,
+                                          .sandbox = b->sandbox,
+                                          .tools = b->tools,
+                                          .policy = b->policy};
+    engine_start(b);
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
@@ -206,12 +200,14 @@ static void sequential(struct bench *b) {
         bench_disk_sample(&b->disk, SYNCS);
         seconds += run(b, 1, STEPS);
     }
-    sync_ms = bench_disk_report(&b->disk);
-    figure("sequential_step_p10", bench_percentile_ms(b->step_ns, b->n_steps, 0.1), "ms", 0);
-    figure("sequential_step_p50", bench_percentile_ms(b->step_ns, b->n_steps, 0.5), "ms",
-           sync_ms + 0.5);
-    figure("sequential_step_p95", bench_percentile_ms(b->step_ns, b->n_steps, 0.95), "ms", 0);
-    figure("sequential_steps", (double)((ROUNDS - 1) * STEPS) / seconds, "steps/s", 0);
+    sync_ms = b->sync_ms = bench_disk_report(&b->disk);
+    bench_figure("sequential_step_p10", bench_percentile_ms(b->step_ns, b->n_steps, 0.1), "ms", 0,
+                 NULL);
+    bench_figure("sequential_step_p50", bench_percentile_ms(b->step_ns, b->n_steps, 0.5), "ms",
+                 sync_ms + 0.2, NULL);
+    bench_figure("sequential_step_p95", bench_percentile_ms(b->step_ns, b->n_steps, 0.95), "ms", 0,
+                 NULL);
+    bench_figure("sequential_steps", (double)((ROUNDS - 1) * STEPS) / seconds, "steps/s", 0, NULL);
 }
 
 static void many(struct bench *b) {
@@ -222,19 +218,32 @@ static void many(struct bench *b) {
     before = sh_store_stats(b->store);
     seconds = run(b, MANY, MANY_STEPS);
     after = sh_store_stats(b->store);
-    figure("64_workflows_steps", MANY * MANY_STEPS / seconds, "steps/s", 5000);
-    figure("64_workflows_events_per_transaction",
-           (double)(after.events - before.events) /
-               (double)(after.transactions - before.transactions),
-           "events", 0);
+    bench_figure("64_workflows_steps", MANY * MANY_STEPS / seconds, "steps/s", 20000, NULL);
+    bench_figure("64_workflows_events_per_transaction",
+                 (double)(after.events - before.events) /
+                     (double)(after.transactions - before.transactions),
+                 "events", 0, NULL);
+    add(b, CROWD_STEPS);
+    seconds = run(b, CROWD, CROWD_STEPS);
+    bench_figure("512_workflows_steps", CROWD * CROWD_STEPS / seconds, "steps/s", 20000, NULL);
+}
+
+/* From the submission to the final event: two commits and all that lies between. */
+static void short_tasks(struct bench *b) {
+    double p50;
+
+    add(b, 1);
+    for (int i = 0; i < SHORT; i++) {
+        b->short_ns[i] = (uint64_t)(run(b, 1, 1) * 1e9);
+    }
+    p50 = bench_percentile_ms(b->short_ns, SHORT, 0.5);
+    bench_figure("one_step_task_p50", p50, "ms", 2 * b->sync_ms + 2, NULL);
+    bench_figure("one_step_task_p99", bench_percentile_ms(b->short_ns, SHORT, 0.99), "ms", 3 * p50,
+                 NULL);
 }
 
 static void close_all(struct bench *b) {
-    for (size_t i = 0; i < b->n_followers; i++) {
-        sh_engine_unsubscribe(b->followers[i]);
-    }
-    sh_engine_stop(b->engine, on_gone, b);
-    sh_loop_run(b->loop);
+    engine_stop(b);
     sh_store_close(b->store, on_gone, b);
     sh_loop_run(b->loop);
     sh_tools_free(b->tools);
@@ -254,11 +263,12 @@ int main(int argc, char **argv) {
     setenv("SURREAL_KVS_THREADPOOL_SIZE", "4", 0); /* as the program does */
     snprintf(b->dir, sizeof(b->dir), "%s/bench-engine-XXXXXX", argc > 1 ? argv[1] : ".");
     if (!mkdtemp(b->dir)) {
-        die("cannot make a folder there", NULL);
+        bench_die("cannot make a folder there", NULL);
     }
     open_all(b);
     sequential(b);
     many(b);
+    short_tasks(b);
     close_all(b);
     sh_free(b);
     return 0;

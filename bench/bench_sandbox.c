@@ -9,7 +9,11 @@
 #include "microsandbox/runtime.h"
 
 #define STARTS 20000
-#define SLEEPERS 1000
+#define SLEEPERS 10000
+#define LOADS 5
+#define CHURN 100000
+#define CHURN_WARM 5000
+#define GROWTH_BYTES_MAX (1 << 20)
 
 static const char sleeper_text[] =
     "(module (import \"shannon\" \"activity_start\" (func $start (param i32 i32 i32 i32) (result "
@@ -144,6 +148,44 @@ static void sleeping(struct sh_sandbox *s, const struct sh_agent_config *c) {
     }
 }
 
+/* Memory that is left behind by a hundred thousand agents that came and went. */
+static void churn(struct sh_sandbox *s, const struct sh_agent_config *c) {
+    long before = 0;
+
+    for (int i = 0; i < CHURN_WARM + CHURN; i++) {
+        struct sh_agent *a = start(s, c);
+
+        if (i == CHURN_WARM) {
+            before = resident_bytes();
+        }
+        (void)sh_agent_step(a);
+        sh_agent_effects_taken(a);
+        (void)sh_agent_free(a);
+    }
+    figure("growth_over_100000_agents", (double)(resident_bytes() - before), "bytes",
+           GROWTH_BYTES_MAX);
+}
+
+/* From an open file to code that can run; what CPython needs is what any module of 26 MB needs. */
+static void load_artifact(struct sh_sandbox *s, const char *path) {
+    struct sh_err err = {0};
+    struct sh_module *m = NULL;
+    uint64_t best = UINT64_MAX;
+
+    for (int i = 0; i < LOADS; i++) {
+        uint64_t began = sh_mono_ns();
+
+        if (sh_module_load_file(s, path, &m, &err) < 0) {
+            die(&err);
+        }
+        if (i > 0 && sh_mono_ns() - began < best) {
+            best = sh_mono_ns() - began;
+        }
+        m = sh_module_unref(m);
+    }
+    figure("load_compiled_python", (double)best / 1e6, "ms", 2);
+}
+
 static void host_call(struct sh_sandbox *s, struct sh_agent_config c) {
     char *input = sh_zalloc(SH_INPUT_MAX);
     struct sh_agent *a;
@@ -159,40 +201,53 @@ static void host_call(struct sh_sandbox *s, struct sh_agent_config c) {
     sh_free(input);
 }
 
+/* "$SHANNON_BUILD/`name`". */
+static const char *below_build(const char *name, char path[4096]) {
+    const char *build = getenv("SHANNON_BUILD");
+
+    if (!build) {
+        fprintf(stderr, "bench_sandbox: set SHANNON_BUILD, as `make bench` does\n");
+        exit(1);
+    }
+    (void)snprintf(path, 4096, "%s/%s", build, name);
+    return path;
+}
+
+static void starting(struct sh_sandbox *s, struct sh_agent_config c, const char *path) {
+    double bare, ours;
+
+    c.module = load(s, path);
+    (void)ours_us(s, &c); /* warm */
+    bare = bare_us(s, c.module);
+    ours = ours_us(s, &c);
+    figure("bare_wasmtime_store_and_instantiate", bare, "us", 0);
+    figure("agent_new_and_free", ours, "us", 0);
+    figure("agent_new_against_bare", ours / bare, "x", 2);
+    (void)sh_module_unref(c.module);
+}
+
 int main(int argc, char **argv) {
-    struct sh_sandbox_config config = {.worker = "/proc/self/exe", .agents_max = SLEEPERS + 24};
     static const char *const args[] = {"agent", NULL}, *const env[] = {NULL};
+    char aot[4096], shipped[4096], python[4096];
+    struct sh_sandbox_config config = {.worker = "/proc/self/exe", .agents_max = SLEEPERS + 24};
     struct sh_agent_config c = {.argv = args, .env = env};
     struct sh_sandbox *s = NULL;
     struct sh_err err = {0};
-    struct sh_module *started, *sleeper;
-    const char *build = getenv("SHANNON_BUILD");
-    char shipped[4096];
-    double bare, ours;
 
     if (argc > 1 && strcmp(argv[1], "compile-worker") == 0) {
         return sh_compile_worker_main(argc, argv);
     }
+    config.aot_dir = below_build("bench/aot", aot);
     if (sh_sandbox_new(&config, &s, &err) < 0) {
         die(&err);
     }
-    sleeper = load(s, NULL);
-    if (build) {
-        (void)snprintf(shipped, sizeof(shipped), "%s/agents/chain_of_thought.wasm", build);
-    }
-    started = load(s, argc > 1 ? argv[1] : build ? shipped : NULL);
-    c.module = started;
-    (void)ours_us(s, &c); /* warm */
-    bare = bare_us(s, started);
-    ours = ours_us(s, &c);
-    figure("bare_wasmtime_store_and_instantiate", bare, "us", 0);
-    figure("agent_new_and_free", ours, "us", 0);
-    figure("agent_new_against_bare", ours / bare, "x", 3);
-    c.module = sleeper;
+    starting(s, c, argc > 1 ? argv[1] : below_build("agents/chain_of_thought.wasm", shipped));
+    load_artifact(s, below_build("share/shannon/python.wasm", python));
+    c.module = load(s, NULL);
     host_call(s, c);
+    churn(s, &c);
     sleeping(s, &c);
-    (void)sh_module_unref(started);
-    (void)sh_module_unref(sleeper);
+    (void)sh_module_unref(c.module);
     (void)sh_sandbox_free(s);
     return 0;
 }

@@ -7,6 +7,7 @@ pkg_check_modules(CURL REQUIRED IMPORTED_TARGET libcurl)
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson)
 pkg_check_modules(SODIUM REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl)
+pkg_check_modules(GUMBO REQUIRED IMPORTED_TARGET gumbo)
 pkg_check_modules(CHECK IMPORTED_TARGET check)
 
 find_library(WSLAY_LIBRARY wslay REQUIRED)
@@ -15,6 +16,6 @@ target_link_libraries(sh_wslay INTERFACE ${WSLAY_LIBRARY})
 
 add_library(sh_core_deps INTERFACE)
 target_link_libraries(sh_core_deps INTERFACE PkgConfig::UV PkgConfig::CURL PkgConfig::JANSSON
-                                             PkgConfig::SODIUM Threads::Threads m)
+                                             PkgConfig::SODIUM PkgConfig::GUMBO Threads::Threads m)
 add_library(sh_api_deps INTERFACE)
 target_link_libraries(sh_api_deps INTERFACE sh_core_deps PkgConfig::MHD PkgConfig::OPENSSL sh_wslay)

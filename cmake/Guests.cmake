@@ -7,7 +7,8 @@ endif()
 find_program(WASM_CC NAMES clang-19 REQUIRED)
 find_program(WAT2WASM wat2wasm REQUIRED)
 set(wasm_target --target=wasm32-wasi)
-set(wasm_cflags -std=gnu17 -O2 -Wall -Wextra -Werror -I${CMAKE_SOURCE_DIR}/sdk/c)
+set(wasm_cflags -std=gnu17 -O2 -Wall -Wextra -Werror -I${CMAKE_SOURCE_DIR}/sdk/c
+                -I${CMAKE_SOURCE_DIR}/agents)
 
 function(sh_wasm_object source ret_object)
     file(RELATIVE_PATH name ${CMAKE_SOURCE_DIR} ${source})
@@ -56,27 +57,42 @@ foreach(source ${sdk_sources})
     list(APPEND sdk_objects ${object})
 endforeach()
 
-# agents/NAME/*.c -> agents/NAME.wasm, its manifest agents/NAME/agent.json -> agents/NAME.json;
-# both also below share/shannon/agents, where the program looks.
+# agents/NAME/*.c -> agents/NAME.wasm, agents/NAME/NAME.py -> agents/NAME.py, the manifest
+# agents/NAME/agent.json -> agents/NAME.json; all also below share/shannon/agents, where the program
+# looks. agents/common is linked into those in C.
+file(GLOB common_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/agents/common/*.c)
+set(common_objects)
+foreach(source ${common_sources})
+    sh_wasm_object(${source} object)
+    list(APPEND common_objects ${object})
+endforeach()
 set(agent_outputs)
 file(GLOB agent_dirs CONFIGURE_DEPENDS LIST_DIRECTORIES true ${CMAKE_SOURCE_DIR}/agents/*)
 foreach(dir ${agent_dirs})
     cmake_path(GET dir FILENAME name)
     file(GLOB sources CONFIGURE_DEPENDS ${dir}/*.c)
-    if(NOT sources)
+    if(name STREQUAL "common")
+        continue()
+    elseif(EXISTS ${dir}/${name}.py)
+        foreach(place agents share/shannon/agents)
+            sh_copy(${dir}/${name}.py ${CMAKE_BINARY_DIR}/${place}/${name}.py)
+            list(APPEND agent_outputs ${CMAKE_BINARY_DIR}/${place}/${name}.py)
+        endforeach()
+    elseif(sources)
+        set(objects)
+        foreach(source ${sources})
+            sh_wasm_object(${source} object)
+            list(APPEND objects ${object})
+        endforeach()
+        # Function names stay, for traps; the C library's debug data does not.
+        sh_wasm_link(${CMAKE_BINARY_DIR}/agents/${name}.wasm -Wl,--strip-debug ${objects}
+                     ${common_objects} ${sdk_objects})
+        sh_copy(${CMAKE_BINARY_DIR}/agents/${name}.wasm
+                ${CMAKE_BINARY_DIR}/share/shannon/agents/${name}.wasm)
+        list(APPEND agent_outputs ${CMAKE_BINARY_DIR}/share/shannon/agents/${name}.wasm)
+    else()
         continue()
     endif()
-    set(objects)
-    foreach(source ${sources})
-        sh_wasm_object(${source} object)
-        list(APPEND objects ${object})
-    endforeach()
-    # Function names stay, for traps; the C library's debug data does not.
-    sh_wasm_link(${CMAKE_BINARY_DIR}/agents/${name}.wasm -Wl,--strip-debug ${objects}
-                 ${sdk_objects})
-    sh_copy(${CMAKE_BINARY_DIR}/agents/${name}.wasm
-            ${CMAKE_BINARY_DIR}/share/shannon/agents/${name}.wasm)
-    list(APPEND agent_outputs ${CMAKE_BINARY_DIR}/share/shannon/agents/${name}.wasm)
     if(EXISTS ${dir}/agent.json)
         foreach(place agents share/shannon/agents)
             sh_copy(${dir}/agent.json ${CMAKE_BINARY_DIR}/${place}/${name}.json)

@@ -9,11 +9,11 @@ target_include_directories(sh_include SYSTEM INTERFACE ${JANSSON_INCLUDE_DIRS})
 
 # The only files that see Rust: SurrealDB's side of the store, Wasmtime's side of the sandbox.
 set(native_only "store/store_surreal[^/]*\\.c$")
-set(sandbox_core "microsandbox/(guest|wasi|vfs)[^/]*\\.c$")
+set(sandbox_core "microsandbox/(guest|wasi|vfs|files)[^/]*\\.c$")
 
 set(core_objects)
 set(native_objects)
-foreach(module base policy loop store microsandbox tools engine)
+foreach(module base policy loop store microsandbox tools engine library)
     file(GLOB sources CONFIGURE_DEPENDS ${lib_dir}/${module}/*.c)
     set(native_sources ${sources})
     if(module STREQUAL "microsandbox")

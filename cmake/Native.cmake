@@ -3,16 +3,24 @@
 file(GLOB_RECURSE native_sources CONFIGURE_DEPENDS
      ${CMAKE_SOURCE_DIR}/native/src/*.rs ${CMAKE_SOURCE_DIR}/native/include/*.h
      ${CMAKE_SOURCE_DIR}/native/build.rs ${CMAKE_SOURCE_DIR}/native/.cargo/*)
-set(native_inputs ${native_sources} ${CMAKE_SOURCE_DIR}/native/Cargo.toml
-                  ${CMAKE_SOURCE_DIR}/native/Cargo.lock ${CMAKE_SOURCE_DIR}/scripts/native-build)
+if(SHANNON_WASMTIME STREQUAL "40")
+    set(native_manifest ${CMAKE_SOURCE_DIR}/native)
+elseif(SHANNON_WASMTIME STREQUAL "48")
+    set(native_manifest ${CMAKE_SOURCE_DIR}/native/wasmtime-48)
+else()
+    message(FATAL_ERROR "SHANNON_WASMTIME is '${SHANNON_WASMTIME}'; expected 40 or 48")
+endif()
+set(native_build ${CMAKE_SOURCE_DIR}/scripts/native-build --wasmtime ${SHANNON_WASMTIME})
+set(native_inputs ${native_sources} ${native_manifest}/Cargo.toml ${native_manifest}/Cargo.lock
+                  ${CMAKE_SOURCE_DIR}/scripts/native-build)
 
 # Objects that include wasmtime.h link sh_wasmtime_headers; nothing here builds unless one does.
 set(SHANNON_WASMTIME_INCLUDE ${CMAKE_BINARY_DIR}/wasmtime/include)
 add_custom_command(
     OUTPUT ${CMAKE_BINARY_DIR}/wasmtime/headers.stamp
-    COMMAND ${CMAKE_SOURCE_DIR}/scripts/native-build headers ${SHANNON_WASMTIME_INCLUDE}
+    COMMAND ${native_build} headers ${SHANNON_WASMTIME_INCLUDE}
     COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/wasmtime/headers.stamp
-    DEPENDS ${CMAKE_SOURCE_DIR}/native/Cargo.toml ${CMAKE_SOURCE_DIR}/native/Cargo.lock
+    DEPENDS ${native_manifest}/Cargo.toml ${native_manifest}/Cargo.lock
             ${CMAKE_SOURCE_DIR}/scripts/native-build
     COMMENT "Wasmtime's C headers"
     VERBATIM)
@@ -27,7 +35,7 @@ if(SHANNON_NATIVE)
     add_custom_command(
         OUTPUT ${CMAKE_BINARY_DIR}/native.stamp
         BYPRODUCTS ${CMAKE_BINARY_DIR}/native/libshannon_native.a
-        COMMAND ${CMAKE_SOURCE_DIR}/scripts/native-build archive ${CMAKE_BINARY_DIR}/native
+        COMMAND ${native_build} archive ${CMAKE_BINARY_DIR}/native
         COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/native.stamp
         DEPENDS ${native_inputs}
         COMMENT ""

@@ -52,6 +52,9 @@ void sh_native_close(struct sh_native_db *db, sh_native_fn cb, void *arg);
 /* One batch ("SHB1") as one transaction. */
 void sh_native_commit(struct sh_native_db *db, const uint8_t *batch, size_t len, sh_native_fn cb,
                       void *arg);
+/* Rewrite the files so that what was deleted is gone from the disk. May take minutes.
+ * gives  12 bytes 0: no records */
+void sh_native_reclaim(struct sh_native_db *db, sh_native_fn cb, void *arg);
 /* gives  u32 n, then n times: u64 seq, u64 time, bytes32 type, bytes32 body, 32 bytes hash */
 void sh_native_read_events(struct sh_native_db *db, const uint8_t *workflow, size_t len,
                            uint64_t after, size_t limit, sh_native_fn cb, void *arg);

@@ -1,8 +1,8 @@
 //! A bridge, not a brain: Wasmtime's C API re-exported and SurrealDB behind about a dozen C
 //! functions, in one static library (two Rust static libraries in one program clash).
 //!
-//! `include/native.h` is the contract. Arguments are copied before a function returns; answers come
-//! by callback from any thread; a panic never crosses into C.
+//! `include/native.h` and `native_sandbox.h` are the contract. Arguments are copied before a function
+//! returns; answers come by callback from any thread; a panic never crosses into C.
 
 // SurrealDB's nested futures are deeper than the default.
 #![recursion_limit = "256"]
@@ -13,19 +13,15 @@ pub use wasmtime_c_api as _;
 mod codec;
 mod db;
 mod entry;
+mod lines;
 mod read;
+mod sandbox;
 mod write;
 
-use std::ffi::{c_char, c_void};
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use entry::{Callback, Handle, Reply, copy, start, start_on};
-
-/// "wasmtime 40.0.4; surrealdb 3.3.5"
-#[unsafe(no_mangle)]
-pub extern "C" fn sh_native_version() -> *const c_char {
-    c"wasmtime 40.0.4; surrealdb 3.3.5".as_ptr()
-}
 
 /// # Safety
 /// As native.h says: views are valid for the call, `cb` may be called from any thread.
@@ -56,6 +52,13 @@ pub unsafe extern "C" fn sh_native_commit(
 ) {
     let batch = unsafe { copy(batch, len) };
     unsafe { start_on(db, cb, arg, move |h| async move { write::commit(&h, &batch).await }) }
+}
+
+/// # Safety
+/// As native.h says.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sh_native_reclaim(db: *const Handle, cb: Callback, arg: *mut c_void) {
+    unsafe { start_on(db, cb, arg, |h| async move { write::reclaim(&h).await }) }
 }
 
 /// # Safety

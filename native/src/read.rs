@@ -29,12 +29,12 @@ fn rows_of(result: Option<Result<Value, Error>>) -> Result<Vec<Value>, Failure> 
     }
 }
 
-fn range(table: &str, start: Bound<RecordIdKey>, end: Bound<RecordIdKey>) -> Value {
+pub fn range(table: &str, start: Bound<RecordIdKey>, end: Bound<RecordIdKey>) -> Value {
     let range = RecordIdKeyRange { start, end };
     Value::RecordId(RecordId::new(table.to_string(), RecordIdKey::Range(Box::new(range))))
 }
 
-fn event_key(workflow: &str, seq: i64) -> RecordIdKey {
+pub fn event_key(workflow: &str, seq: i64) -> RecordIdKey {
     RecordIdKey::Array(Array::from(vec![
         Value::String(workflow.to_string()),
         Value::Number(Number::Int(seq)),

@@ -1,5 +1,6 @@
 //! One batch, one transaction. Values are built here and bound; SurrealQL text is constant.
 
+use std::ops::Bound;
 use std::time::Duration;
 
 use surrealdb_types::{
@@ -10,6 +11,7 @@ use surrealdb_types::{
 use crate::codec::{Reader, hex, malformed};
 use crate::db::{code_of_text, run};
 use crate::entry::{Code, Failure, Handle, Outcome};
+use crate::read::{event_key, range};
 
 /// "SHB1", the batch format of store_codec.h.
 const MAGIC: u32 = 0x3142_4853;
@@ -25,6 +27,8 @@ struct Batch {
     events: Vec<Value>,
     puts: Vec<Put>,
     gone: Vec<Value>,
+    /// Ranges of events: the beginnings of journals.
+    cuts: Vec<Value>,
 }
 
 fn event(r: &mut Reader) -> Result<Value, Failure> {
@@ -40,9 +44,23 @@ fn event(r: &mut Reader) -> Result<Value, Failure> {
     Ok(Value::Object(row))
 }
 
+/// The events of a workflow up to and with a sequence number are to go.
+fn cut(r: &mut Reader, workflow: String, batch: &mut Batch) -> Result<(), Failure> {
+    if r.u8()? != 2 {
+        return Err(malformed("an event is neither inserted nor cut off"));
+    }
+    let last = i64::try_from(r.u64()?).map_err(|_| malformed("a cut is too far"))?;
+    let bound = |seq| Bound::Included(event_key(&workflow, seq));
+    batch.cuts.push(range("event", bound(0), bound(last)));
+    Ok(())
+}
+
 fn put(r: &mut Reader, batch: &mut Batch) -> Result<(), Failure> {
     let table = r.string()?;
     let key = r.string()?;
+    if table == "event" {
+        return cut(r, key, batch);
+    }
     if table.is_empty() || !table.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
         return Err(malformed("a table name has other characters than a-z and _"));
     }
@@ -133,6 +151,11 @@ fn statements(batch: Batch) -> (String, Variables) {
     let mut sql = String::from("BEGIN;");
     let mut vars = Variables::new();
     let array = |rows: Vec<Value>| Value::Array(Array::from(rows));
+    // Before the insert: a compacted beginning takes the place of its last event.
+    for (i, cut) in batch.cuts.into_iter().enumerate() {
+        sql.push_str(&format!("DELETE $c{i} RETURN NONE;"));
+        vars.insert(format!("c{i}"), cut);
+    }
     if !batch.events.is_empty() {
         // INSERT, never UPSERT: an id that exists must fail. That is the fence between owners.
         sql.push_str("INSERT INTO event $events RETURN NONE;");
@@ -181,4 +204,18 @@ pub async fn commit(handle: &Handle, bytes: &[u8]) -> Outcome {
             }
         }
     }
+}
+
+/// What was deleted leaves the disk now, and not when RocksDB happens to merge those files.
+pub async fn reclaim(handle: &Handle) -> Outcome {
+    let store = handle.store()?;
+    for row in run(&store, "ALTER SYSTEM COMPACT", None).await? {
+        match row {
+            // A database in memory has no files.
+            Err(e) if e.message().contains("does not support compaction") => {}
+            Err(e) => return Err(Failure::new(code_of_text(e.message()), e.message())),
+            Ok(_) => {}
+        }
+    }
+    Ok(vec![0; 12])
 }

@@ -208,6 +208,12 @@ char *shannon_take(struct shannon_ctx *ctx, int32_t handle) {
     return ok;
 }
 
+void shannon_drop(int32_t handle) {
+    if (handle > 0) {
+        shannon_raw_activity_drop(handle);
+    }
+}
+
 char *shannon_tool(struct shannon_ctx *ctx, const char *op, const char *args_json) {
     int32_t handle = shannon_start(ctx, op, args_json);
 
@@ -239,6 +245,35 @@ int shannon_sleep_ms(struct shannon_ctx *ctx, uint64_t ms) {
     shannon_json_int(&w, (long long)ms);
     shannon_json_close(&w, '}');
     return perform(ctx, "sleep", &w);
+}
+
+int shannon_approval(struct shannon_ctx *ctx, const char *message, const char *data_json,
+                     uint64_t timeout_ms) {
+    struct shannon_json w = {0};
+    char *json, *answer;
+    int yes;
+
+    shannon_json_open(&w, '{');
+    shannon_json_key(&w, "message");
+    shannon_json_str(&w, message);
+    if (data_json) {
+        shannon_json_key(&w, "data");
+        shannon_json_raw(&w, shannon_view(data_json));
+    }
+    if (timeout_ms) {
+        shannon_json_key(&w, "timeout_ms");
+        shannon_json_int(&w, (long long)timeout_ms);
+    }
+    shannon_json_close(&w, '}');
+    json = finish(&w);
+    answer = shannon_tool(ctx, "approval", json);
+    free(json);
+    if (!answer) {
+        return -1;
+    }
+    yes = shannon_json_is_true(shannon_json_get(shannon_view(answer), "approved"));
+    free(answer);
+    return yes;
 }
 
 int shannon_kv_put(struct shannon_ctx *ctx, const char *key, const char *value_json) {
@@ -462,7 +497,14 @@ int shannon_output(struct shannon_ctx *ctx, const char *json) {
 }
 
 int shannon_checkpoint(struct shannon_ctx *ctx, const void *state, size_t n) {
+    fflush(NULL); /* what is in buffers would go with this start */
     return settle(ctx, "checkpoint", shannon_raw_checkpoint(state, (uint32_t)n));
+}
+
+int shannon_continue_as_new(struct shannon_ctx *ctx, const char *input_json) {
+    fflush(NULL);
+    return settle(ctx, "continue_as_new",
+                  shannon_raw_continue_as_new(input_json, (uint32_t)strlen(input_json)));
 }
 
 void *shannon_state(struct shannon_ctx *ctx, size_t *ret_n) {

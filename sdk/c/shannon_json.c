@@ -484,14 +484,12 @@ static void put_escaped(struct shannon_json *w, unsigned char ch) {
     }
 }
 
-static void put_quoted(struct shannon_json *w, const char *text) {
+static void put_quoted(struct shannon_json *w, const char *text, size_t left) {
     const unsigned char *p = (const unsigned char *)text;
-    size_t left = strlen(text);
-
     put(w, "\"", 1);
     while (left > 0) {
         size_t n = utf8_length(p, left);
-        if (n == 0) {
+        if (n == 0 || *p == 0) {
             put(w, "\xEF\xBF\xBD", 3);
             n = 1;
         } else if (*p < 0x20 || *p == '"' || *p == '\\') {
@@ -507,17 +505,22 @@ static void put_quoted(struct shannon_json *w, const char *text) {
 
 void shannon_json_key(struct shannon_json *w, const char *name) {
     separate(w);
-    put_quoted(w, name);
+    put_quoted(w, name, strlen(name));
     put(w, ":", 1);
 }
 
 void shannon_json_str(struct shannon_json *w, const char *text) {
     separate(w);
     if (text) {
-        put_quoted(w, text);
+        put_quoted(w, text, strlen(text));
     } else {
         put(w, "null", 4);
     }
+}
+
+void shannon_json_strn(struct shannon_json *w, const char *text, size_t n) {
+    separate(w);
+    put_quoted(w, text, n);
 }
 
 void shannon_json_int(struct shannon_json *w, long long value) {

@@ -39,7 +39,9 @@ struct shannon_json {
 void shannon_json_open(struct shannon_json *w, char bracket);  /* '{' or '[' */
 void shannon_json_close(struct shannon_json *w, char bracket); /* '}' or ']' */
 void shannon_json_key(struct shannon_json *w, const char *name);
-void shannon_json_str(struct shannon_json *w, const char *text); /* NULL writes null */
+/* What is not UTF-8 becomes U+FFFD, and so does NUL, which no text of the host has. NULL: null. */
+void shannon_json_str(struct shannon_json *w, const char *text);
+void shannon_json_strn(struct shannon_json *w, const char *text, size_t n);
 void shannon_json_int(struct shannon_json *w, long long value);
 void shannon_json_double(struct shannon_json *w, double value); /* NaN and infinities: null */
 void shannon_json_bool(struct shannon_json *w, bool value);

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum kind { TEXT, NUMBER, DURATION, LIST, TABLE };
+enum kind { TEXT, NUMBER, COUNT, SIZE, DURATION, LIST, TABLE };
 
 struct key {
     const char *section, *name;
@@ -26,20 +26,43 @@ static const struct key keys[] = {
     KEY(server, log, TEXT, "info"),
     KEY(store, endpoint, TEXT, "rocksdb:db"),
     KEY(store, sync, TEXT, "every"),
-    KEY(llm, base_url, TEXT, "http://127.0.0.1:11434/v1"),
+    KEY(llm, base_url, TEXT, NULL), /* the provider's own */
     KEY(llm, model, TEXT, "llama3.2"),
-    KEY(llm, api_key_env, TEXT, "OPENAI_API_KEY"),
+    KEY(llm, api_key_env, TEXT, NULL), /* sh_config_llm_key_env */
     KEY(llm, api_key_file, TEXT, NULL),
     KEY(llm, provider, TEXT, "openai"),
     {"llm", "timeout", DURATION, offsetof(struct sh_config, llm_timeout_ms), "5m"},
+    {"llm", "connect_timeout", DURATION, offsetof(struct sh_config, llm_connect_timeout_ms), "10s"},
+    {"llm", "first_token_timeout", DURATION, offsetof(struct sh_config, llm_first_token_timeout_ms),
+     "5m"},
+    {"llm", "between_tokens_timeout", DURATION,
+     offsetof(struct sh_config, llm_between_tokens_timeout_ms), "60s"},
     KEY(llm, prices, TABLE, NULL),
+    KEY(llm, models, TABLE, NULL),
+    KEY(llm, fallback, LIST, ""),
     KEY(search, provider, TEXT, "searxng"),
-    KEY(search, base_url, TEXT, "http://127.0.0.1:8888"),
+    KEY(search, base_url, TEXT, NULL), /* the provider's own */
+    KEY(search, api_key_env, TEXT, NULL),
+    KEY(search, api_key_file, TEXT, NULL),
+    {"http", "timeout", DURATION, offsetof(struct sh_config, http_timeout_ms), "60s"},
+    KEY(http, credentials, TABLE, NULL),
     KEY(agents, default, TEXT, "chain_of_thought"),
     KEY(agents, path, LIST, "agents"),
+    {"engine", "cancel_grace", DURATION, offsetof(struct sh_config, engine_cancel_grace_ms), "2s"},
     KEY(policy, file, TEXT, "policy.toml"),
+    KEY(policy, on_budget, TEXT, "fail"),
+    KEY(engine, max_running, NUMBER, "0"),
+    KEY(engine, session_max_running, NUMBER, "0"),
+    KEY(engine, agent_max_running, TABLE, NULL),
+    {"engine", "passivate_after", DURATION, offsetof(struct sh_config, engine_passivate_after_ms),
+     "1m"},
     {"policy", "approval_timeout", DURATION, offsetof(struct sh_config, policy_approval_timeout_ms),
      "10m"},
+    {"retention", "keep", DURATION, offsetof(struct sh_config, retention_keep_ms), "0s"},
+    {"retention", "keep_failed", DURATION, offsetof(struct sh_config, retention_keep_failed_ms),
+     "0s"},
+    KEY(compaction, after, COUNT, "10000"),
+    KEY(compaction, bytes, SIZE, "16MiB"),
 };
 #define N_KEYS (sizeof(keys) / sizeof(keys[0]))
 
@@ -99,6 +122,46 @@ static json_t *split_commas(const char *text) {
 }
 
 /* A value written as text: a default, or a variable of the environment. */
+static int wrong_type(const struct key *key, const char *what, struct sh_err *err) {
+    static const char *const expected[] = {
+        [TEXT] = "a string",
+        [NUMBER] = "a number from 0 to 1024",
+        [COUNT] = "a number from 0 to 1000000000",
+        [SIZE] = "a size such as \"16MiB\"",
+        [DURATION] = "a duration such as \"90s\" or \"5m\"",
+        [LIST] = "a list of strings",
+        [TABLE] = "a table",
+    };
+    return sh_fail(err, SH_E_INVAL, "%s: %s.%s must be %s", what, key->section, key->name,
+                   expected[key->kind]);
+}
+
+#define COUNT_MAX 1000000000ULL
+
+static int set_count(struct sh_config *c, const struct key *key, const char *text, const char *what,
+                     struct sh_err *err) {
+    uint64_t value = 0;
+    const char *p = text;
+    while (*p >= '0' && *p <= '9' && value <= COUNT_MAX) {
+        value = value * 10 + (uint64_t)(*p++ - '0');
+    }
+    if (p == text || *p || value > COUNT_MAX) {
+        return wrong_type(key, what, err);
+    }
+    *(uint64_t *)member(c, key) = value;
+    return 0;
+}
+
+static int set_size(struct sh_config *c, const struct key *key, const char *text, const char *what,
+                    struct sh_err *err) {
+    uint64_t bytes = 0;
+    if (sh_parse_size(sh_str(text), &bytes, NULL) < 0) {
+        return wrong_type(key, what, err);
+    }
+    *(uint64_t *)member(c, key) = bytes;
+    return 0;
+}
+
 static int set_from_text(struct sh_config *c, const struct key *key, const char *text,
                          const char *what, struct sh_err *err) {
     switch (key->kind) {
@@ -107,6 +170,10 @@ static int set_from_text(struct sh_config *c, const struct key *key, const char 
         return 0;
     case NUMBER:
         return set_number(c, key, text, what, err);
+    case COUNT:
+        return set_count(c, key, text, what, err);
+    case SIZE:
+        return set_size(c, key, text, what, err);
     case DURATION:
         return set_duration(c, key, text, what, err);
     case LIST:
@@ -139,6 +206,8 @@ void sh_config_init(struct sh_config *c) {
 
 void sh_config_done(struct sh_config *c) {
     c->file = sh_free(c->file);
+    json_decref(c->mcp);
+    c->mcp = NULL;
     for (size_t i = 0; i < N_KEYS; i++) {
         if (keys[i].kind == TEXT) {
             char **at = member(c, &keys[i]);
@@ -162,18 +231,6 @@ static bool list_of_strings(const json_t *value) {
     return json_is_array(value);
 }
 
-static int wrong_type(const struct key *key, const char *what, struct sh_err *err) {
-    static const char *const expected[] = {
-        [TEXT] = "a string",
-        [NUMBER] = "a number from 0 to 1024",
-        [DURATION] = "a duration such as \"90s\" or \"5m\"",
-        [LIST] = "a list of strings",
-        [TABLE] = "a table",
-    };
-    return sh_fail(err, SH_E_INVAL, "%s: %s.%s must be %s", what, key->section, key->name,
-                   expected[key->kind]);
-}
-
 static int set_from_json(struct sh_config *c, const struct key *key, json_t *value,
                          const char *what, struct sh_err *err) {
     switch (key->kind) {
@@ -190,6 +247,16 @@ static int set_from_json(struct sh_config *c, const struct key *key, json_t *val
         }
         *(uint64_t *)member(c, key) = (uint64_t)json_integer_value(value);
         return 0;
+    case COUNT:
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            (uint64_t)json_integer_value(value) > COUNT_MAX) {
+            return wrong_type(key, what, err);
+        }
+        *(uint64_t *)member(c, key) = (uint64_t)json_integer_value(value);
+        return 0;
+    case SIZE:
+        return json_is_string(value) ? set_size(c, key, json_string_value(value), what, err)
+                                     : wrong_type(key, what, err);
     case DURATION:
         return json_is_string(value) ? set_duration(c, key, json_string_value(value), what, err)
                                      : wrong_type(key, what, err);
@@ -210,13 +277,14 @@ static int set_from_json(struct sh_config *c, const struct key *key, json_t *val
 }
 
 static int unknown_section(const char *section, const char *what, struct sh_err *err) {
-    static const char *const known[] = {"server", "store",  "llm", "search",
-                                        "agents", "policy", "mcp", NULL};
+    static const char *const known[] = {"server", "store",     "llm",        "search",
+                                        "http",   "agents",    "engine",     "policy",
+                                        "mcp",    "retention", "compaction", NULL};
     const char *near = sh_nearest(section, known);
     return sh_fail(
         err, SH_E_INVAL,
         "%s: unknown section [%.40s]%s%s%s; the sections are server, store, llm, search, "
-        "agents, policy",
+        "http, agents, engine, policy, mcp, retention, compaction",
         what, section, near ? "; did you mean [" : "", near ? near : "", near ? "]?" : "");
 }
 
@@ -259,10 +327,14 @@ int sh_config_apply(struct sh_config *c, const json_t *doc, const char *what, st
     json_object_foreach((json_t *)(uintptr_t)doc, section, table) {
         bool known = false;
         find(section, "", &known);
-        if (strcmp(section, "mcp") == 0) {
-            return sh_fail(
-                err, SH_E_UNSUPPORTED,
-                "%s: [mcp] servers are not supported by this version; remove the section", what);
+        if (strcmp(section, "mcp") ==
+            0) { /* [mcp.NAME]: its servers are checked by who runs them */
+            if (!json_is_object(table)) {
+                return sh_fail(err, SH_E_INVAL, "%s: [mcp] must be a table of servers", what);
+            }
+            c->mcp = c->mcp ? c->mcp : json_object();
+            json_object_update(c->mcp, table);
+            continue;
         }
         if (!known) {
             return unknown_section(section, what, err);
@@ -330,6 +402,13 @@ bool sh_listen_is_loopback(const char *host) {
            strncmp(host, "127.", 4) == 0;
 }
 
+const char *sh_config_llm_key_env(const struct sh_config *c) {
+    if (c->llm_api_key_env) {
+        return c->llm_api_key_env;
+    }
+    return strcmp(c->llm_provider, "anthropic") == 0 ? "ANTHROPIC_API_KEY" : "OPENAI_API_KEY";
+}
+
 int sh_config_check(const struct sh_config *c, struct sh_err *err) {
     char host[64];
     uint16_t port = 0;
@@ -347,6 +426,11 @@ int sh_config_check(const struct sh_config *c, struct sh_err *err) {
     if (strcmp(c->store_sync, "every") != 0 && strcmp(c->store_sync, "never") != 0) {
         return sh_fail(err, SH_E_INVAL, "store.sync is \"%.40s\"; expected \"every\" or \"never\"",
                        c->store_sync);
+    }
+    if (strcmp(c->policy_on_budget, "fail") != 0 && strcmp(c->policy_on_budget, "ask") != 0) {
+        return sh_fail(err, SH_E_INVAL,
+                       "policy.on_budget is \"%.40s\"; expected \"fail\" or \"ask\"",
+                       c->policy_on_budget);
     }
     if (sh_log_level_parse(c->server_log, &level) < 0) {
         return sh_fail(err, SH_E_INVAL,

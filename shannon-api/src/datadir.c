@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 char *sh_datadir_default(const char *flag, struct sh_err *err) {
@@ -145,6 +146,7 @@ int sh_datadir_lock(struct sh_datadir *d, struct sh_err *err) {
         return sh_fail(err, SH_E_BUSY, "the data directory %s is in use by process %ld", d->path,
                        lock_owner(fd));
     }
+    sh_ballast_make_way(d->path);
     char pid[32];
     int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
     if (ftruncate(fd, 0) < 0 || pwrite(fd, pid, (size_t)n, 0) != n) {
@@ -155,6 +157,38 @@ int sh_datadir_lock(struct sh_datadir *d, struct sh_err *err) {
     return 0;
 }
 
+long sh_datadir_owner(const struct sh_datadir *d) {
+    sh_auto(sh_close_p) int fd = openat(d->dir_fd, "lock", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    return fd < 0 ? 0 : lock_owner(fd);
+}
+
+static bool listens(const struct sh_datadir *d) {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", d->sock);
+    sh_auto(sh_close_p) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    return fd >= 0 && connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0;
+}
+
+#define LOOK_AGAIN_NS 20000000
+
+int sh_datadir_lock_or_join(struct sh_datadir *d, uint64_t wait_ms, struct sh_err *err) {
+    uint64_t end_ns = sh_mono_ns() + wait_ms * 1000000;
+    for (;;) {
+        struct sh_err busy = {0};
+        int rc = sh_datadir_lock(d, &busy);
+        if (rc == -SH_E_BUSY && listens(d)) {
+            return 1;
+        }
+        if (rc != -SH_E_BUSY || sh_mono_ns() >= end_ns) {
+            if (rc < 0 && err) {
+                *err = busy;
+            }
+            return rc;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_AGAIN_NS}, NULL);
+    }
+}
+
 void sh_datadir_close(struct sh_datadir *d) {
     sh_close_p(&d->lock_fd);
     sh_close_p(&d->dir_fd);
@@ -163,18 +197,19 @@ void sh_datadir_close(struct sh_datadir *d) {
     *d = SH_DATADIR_CLOSED;
 }
 
-static int read_key(const struct sh_datadir *d, char ret[65], struct sh_err *err) {
-    sh_auto(sh_close_p) int fd = openat(d->dir_fd, "api-key", O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+static int read_key(const struct sh_datadir *d, const char *name, char ret[65],
+                    struct sh_err *err) {
+    sh_auto(sh_close_p) int fd = openat(d->dir_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
     if (fd < 0) {
         return sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
-                             "cannot read %s/api-key", d->path);
+                             "cannot read %s/%s", d->path, name);
     }
     char text[80];
     ssize_t n = read(fd, text, sizeof(text));
     struct stat st;
     if (fstat(fd, &st) < 0 || (st.st_mode & 0077)) {
-        return sh_fail(err, SH_E_IO, "others may read %s/api-key; run: chmod 600 %s/api-key",
-                       d->path, d->path);
+        return sh_fail(err, SH_E_IO, "others may read %s/%s; run: chmod 600 %s/%s", d->path, name,
+                       d->path, name);
     }
     while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r')) {
         n--;
@@ -182,8 +217,8 @@ static int read_key(const struct sh_datadir *d, char ret[65], struct sh_err *err
     uint8_t bytes[32];
     if (n != 64 || sh_hex_decode(sh_strn(text, 64), bytes, 32) < 0) {
         return sh_fail(err, SH_E_CORRUPT,
-                       "%s/api-key does not hold a key (64 hex digits); remove it to get a new one",
-                       d->path);
+                       "%s/%s does not hold a key (64 hex digits); remove it to get a new one",
+                       d->path, name);
     }
     memcpy(ret, text, 64);
     ret[64] = 0;
@@ -191,31 +226,42 @@ static int read_key(const struct sh_datadir *d, char ret[65], struct sh_err *err
 }
 
 /* Written whole under another name first, so that no crash leaves half a key. */
-static int make_key(const struct sh_datadir *d, struct sh_err *err) {
+static int make_key(const struct sh_datadir *d, const char *name, struct sh_err *err) {
+    char fresh[32];
+    snprintf(fresh, sizeof(fresh), "%s.new", name);
     uint8_t bytes[32];
     sh_random_bytes(bytes, sizeof(bytes));
     sh_auto(sh_buf_done) struct sh_buf text;
     sh_buf_init(&text, 80);
     sh_hex_encode(&text, bytes, sizeof(bytes));
     sh_buf_addc(&text, '\n');
-    unlinkat(d->dir_fd, "api-key.new", 0);
-    sh_auto(sh_close_p) int fd = openat(d->dir_fd, "api-key.new",
-                                        O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    unlinkat(d->dir_fd, fresh, 0);
+    sh_auto(sh_close_p) int fd =
+        openat(d->dir_fd, fresh, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0 || write(fd, text.p, text.len) != (ssize_t)text.len || fsync(fd) < 0 ||
-        renameat(d->dir_fd, "api-key.new", d->dir_fd, "api-key") < 0 || fsync(d->dir_fd) < 0) {
-        return sh_fail_errno(err, SH_E_IO, errno, "cannot write %s/api-key", d->path);
+        renameat(d->dir_fd, fresh, d->dir_fd, name) < 0 || fsync(d->dir_fd) < 0) {
+        return sh_fail_errno(err, SH_E_IO, errno, "cannot write %s/%s", d->path, name);
     }
     return 0;
 }
 
-int sh_datadir_api_key(const struct sh_datadir *d, bool create, char ret[65], struct sh_err *err) {
-    if (create && faccessat(d->dir_fd, "api-key", F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
-        int rc = make_key(d, err);
+static int key_file(const struct sh_datadir *d, const char *name, bool create, char ret[65],
+                    struct sh_err *err) {
+    if (create && faccessat(d->dir_fd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0) {
+        int rc = make_key(d, name, err);
         if (rc < 0) {
             return rc;
         }
     }
-    return read_key(d, ret, err);
+    return read_key(d, name, ret, err);
+}
+
+int sh_datadir_api_key(const struct sh_datadir *d, bool create, char ret[65], struct sh_err *err) {
+    return key_file(d, "api-key", create, ret, err);
+}
+
+int sh_datadir_mcp_key(const struct sh_datadir *d, bool create, char ret[65], struct sh_err *err) {
+    return key_file(d, "mcp-key", create, ret, err);
 }
 
 int sh_datadir_listen(const struct sh_datadir *d, int *ret_fd, struct sh_err *err) {

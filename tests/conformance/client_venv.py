@@ -1,5 +1,7 @@
-"""A virtual environment with what client-requirements.txt pins, made once in the build folder."""
+"""A virtual environment with what a file of requirements pins, made once in the build folder."""
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import pathlib
@@ -9,7 +11,6 @@ import sys
 
 SKIPPED = 77
 HERE = pathlib.Path(__file__).resolve().parent
-REQUIREMENTS = HERE / "client-requirements.txt"
 # What pip says when the packages themselves are wrong: nothing to be skipped over.
 TAMPERED = ("DO NOT MATCH THE HASHES", "requirements to have their versions pinned")
 
@@ -24,7 +25,16 @@ def run(*command):
                           check=False, timeout=600)
 
 
-def make(folder):
+@contextlib.contextmanager
+def alone(folder):
+    """Of several tests that need this folder one makes it, and the others wait."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with open(f"{folder}.lock", "w", encoding="ascii") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def make(folder, requirements):
     shutil.rmtree(folder, ignore_errors=True)
     done = run(sys.executable, "-m", "venv", str(folder))
     if done.returncode:
@@ -32,23 +42,25 @@ def make(folder):
              f"{done.stdout}")
     done = run(str(folder / "bin/python"), "-m", "pip", "install", "--quiet", "--no-deps",
                "--disable-pip-version-check", "--only-binary", ":all:", "--require-hashes",
-               "--retries", "1", "-r", str(REQUIREMENTS))
+               "--retries", "1", "-r", str(requirements))
     if done.returncode:
         if any(text in done.stdout for text in TAMPERED):
             sys.exit(f"the pinned packages are not what they were:\n{done.stdout}")
         skip(f"the packages cannot be had from PyPI here:\n{done.stdout}")
 
 
-def enter(build):
+def enter(build, requirements="client-requirements.txt", name="venv-client"):
     """Go on in that environment: returns there, and never before."""
-    folder = pathlib.Path(build).resolve() / "venv-client"
+    folder = pathlib.Path(build).resolve() / name
     if pathlib.Path(sys.prefix) == folder:
         return
     python = folder / "bin/python"
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes() + sys.version.encode()).hexdigest()
+    requirements = HERE / requirements
+    digest = hashlib.sha256(requirements.read_bytes() + sys.version.encode()).hexdigest()
     ready = folder / "ready"
-    if not ready.exists() or ready.read_text() != digest or run(str(python), "-V").returncode:
-        make(folder)
-        ready.write_text(digest)
+    with alone(folder):
+        if not ready.exists() or ready.read_text() != digest or run(str(python), "-V").returncode:
+            make(folder, requirements)
+            ready.write_text(digest)
     sys.stdout.flush()
     os.execv(python, [str(python), *sys.argv])

@@ -39,7 +39,8 @@ def clean_environment(**more):
     for keep in ("SHANNON_PYTHON_WASM",):
         if keep in os.environ:
             env[keep] = os.environ[keep]
-    env.update({"HOME": "/nonexistent", "OPENAI_API_KEY": "test-key"})
+    env.update({"HOME": "/nonexistent", "XDG_DATA_HOME": str(BUILD / "data-home"),
+                "OPENAI_API_KEY": "test-key"})
     env.update({k: str(v) for k, v in more.items()})
     return env
 
@@ -107,12 +108,35 @@ class ScriptedModel:
         self.process.stdout.close()
 
 
+class ScriptedWeb:
+    def __init__(self, folder, script, bind="127.0.0.1", prefix=()):
+        self.log = pathlib.Path(folder) / f"web-{time.monotonic_ns()}.log"
+        path = self.log.with_suffix(".json")
+        path.write_text(json.dumps(script))
+        self.process = subprocess.Popen(
+            [*prefix, sys.executable, str(SOURCE / "tests/lib/scripted_web.py"),
+             "--script", str(path), "--log", str(self.log), "--bind", bind],
+            stdout=subprocess.PIPE)
+        self.port = int(self.process.stdout.readline())
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def requests(self):
+        if not self.log.exists():
+            return []
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def stop(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
 class Server:
     """`shannon serve` on a data directory. It may die by SIGKILL at any moment: then Died is raised."""
 
     def __init__(self, data_dir, **environment):
         self.data_dir = pathlib.Path(data_dir)
-        env = clean_environment(SHANNON_SERVER_LISTEN="127.0.0.1:0", **environment)
+        env = clean_environment(**{"SHANNON_SERVER_LISTEN": "127.0.0.1:0", **environment})
         self.process = subprocess.Popen([BIN, "serve", "--data-dir", str(data_dir)], env=env,
                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT)
@@ -180,7 +204,8 @@ class Server:
 
     def submit(self, body, key=None):
         headers = {"Idempotency-Key": key} if key else {}
-        status, reply, _ = self.request("POST", "/api/v1/tasks", body, headers)
+        status, reply, _ = self.request("POST", "/api/v1/tasks", body, headers,
+                                        timeout=300)  # a first script has its interpreter compiled
         assert status == 200, (status, reply)
         return reply["task_id"]
 
@@ -225,7 +250,7 @@ class Server:
 def copy_tree(source, target):
     """A data directory as it is on disk, modes included; its socket is left out."""
     def skip(folder, names):
-        return [n for n in names if n in ("sock", "lock")] if pathlib.Path(folder) == \
+        return [n for n in names if n in ("sock", "lock", "ballast")] if pathlib.Path(folder) == \
             pathlib.Path(source) else []
 
     shutil.copytree(source, target, ignore=skip, symlinks=True)

@@ -21,7 +21,7 @@ import harness
 from harness import Died, ScriptedModel, Server
 
 POINTS = ("store_before_commit", "store_after_commit", "engine_before_tell")
-GUESTS = ("seq.wasm", "par.wasm", "seq.py", "par.py")
+GUESTS = ("seq.wasm", "par.wasm", "seq.py", "par.py", "anew.py", "checkpoint_files.wasm")
 MODEL = {"default": {"delay_ms": 20}}
 REQUEST = {"query": "the tale of a kettle", "input": {"query": "the tale of a kettle",
                                                       "sorted": True}}
@@ -63,6 +63,7 @@ class KillEverywhere(unittest.TestCase):
         self.model = ScriptedModel(self.folder, MODEL)
         self.addCleanup(self.model.stop)
         self.seen = 0
+        self.request = {**REQUEST, "agent": "agent"}
         self.server = None
         self.addCleanup(lambda: self.server and self.server.process.poll() is None and
                         self.server.kill())
@@ -119,7 +120,7 @@ class KillEverywhere(unittest.TestCase):
         data_dir, counts = os.path.join(self.folder, "calm"), os.path.join(self.folder, "counts")
         harness.copy_tree(template, data_dir)
         server = self.start(data_dir, SHANNON_CRASH_COUNT=counts)
-        task = server.submit({**REQUEST, "agent": "agent"}, "calm")
+        task = server.submit(self.request, "calm")
         events = server.wait_for_end(task)
         self.assertEqual(events[-1]["type"], "WorkflowCompleted", events[-1])
         self.assertEqual(server.stop(), 0, server.output.all())
@@ -137,7 +138,7 @@ class KillEverywhere(unittest.TestCase):
         task = None
         try:
             server = self.start(data_dir, SHANNON_CRASH_AT=f"{point}:{k}")
-            task = server.submit({**REQUEST, "agent": "agent"}, "the-task")
+            task = server.submit(self.request, "the-task")
             server.wait_for_end(task)
             server.stop()  # a point may lie in the stop
         except Died:
@@ -151,7 +152,7 @@ class KillEverywhere(unittest.TestCase):
         told, killed = self.run_with_kill(data_dir, point, k)
         server = self.start(data_dir)
         # A client that was told nothing asks again with the same key and gets the same task.
-        task = server.submit({**REQUEST, "agent": "agent"}, "the-task")
+        task = server.submit(self.request, "the-task")
         if told:
             self.assertEqual(task, told, f"{label}: the task that the client was told of is lost")
         events = server.wait_for_end(task)
@@ -188,11 +189,17 @@ class KillEverywhere(unittest.TestCase):
     def test_par_wasm(self):
         self.sweep("par.wasm")
 
+    def test_checkpoint_files_wasm(self):
+        self.sweep("checkpoint_files.wasm")
+
     def test_seq_py(self):
         self.sweep("seq.py")
 
     def test_par_py(self):
         self.sweep("par.py")
+
+    def test_anew_py(self):
+        self.sweep("anew.py")
 
     def test_the_order_that_a_guest_shows_is_the_order_of_its_journal(self):
         template = self.prepare("par.wasm")
@@ -227,6 +234,7 @@ class ReplayCopy(KillEverywhere):
     """One journal, replayed twice and in another place: the same events and the same fuel."""
 
     test_seq_wasm = test_par_wasm = test_seq_py = test_par_py = None
+    test_anew_py = test_checkpoint_files_wasm = None
     test_the_order_that_a_guest_shows_is_the_order_of_its_journal = None
 
     def replay(self, name):

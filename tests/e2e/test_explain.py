@@ -103,7 +103,7 @@ class Explain(unittest.TestCase):
 
     def test_what_is_needed_and_denied_is_told_by_the_status(self):
         policy = self.write("policy.toml", POLICY.replace('"activity"', '"*"'))
-        self.write("activity.json", '{"tools": ["kv", "llm"], "required": ["kv"]}')
+        self.write("activity.json", '{"capabilities": {"tools": ["kv", "llm"], "required": ["kv"]}}')
         _, rows = self.explain(self.module, "--policy", policy, status=126)
         self.assertTrue(rows["tool kv"]["needed"])
         text = self.command("explain", self.module, "--policy", policy)
@@ -138,7 +138,7 @@ class Explain(unittest.TestCase):
         self.assertEqual(done.returncode, 125)
         self.assertIn("bad.toml", done.stderr)
         self.assertIn("tools", done.stderr)
-        self.write("activity.json", '{"toolz": []}')
+        self.write("activity.json", '{"capabilities": {"toolz": []}}')
         done = self.command("explain", self.module)
         self.assertEqual(done.returncode, 125)
         self.assertIn("the manifest beside", done.stderr)

@@ -30,7 +30,7 @@ class People(unittest.TestCase):
             f.write(POLICY)
         self.server = Server(self.folder)
         self.addCleanup(lambda: self.server.stop())
-        for name in ("activity", "signal"):
+        for name in ("activity", "question", "signal"):
             with open(os.path.join(BUILD, "guests", name + ".wasm"), "rb") as f:
                 status, data = self.server.json(
                     "POST", "/api/v1/modules?name=" + name, f.read(),
@@ -86,6 +86,19 @@ class People(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done)
         output = self.server.wait_task(task)["output"]
         self.assertEqual(output["error"]["code"], "permission_denied")
+        verified = json.loads(self.command("verify", task).stdout)
+        self.assertTrue(verified["ok"], verified)
+
+    def test_an_agent_asks_a_person_itself(self):
+        task = self.submit("question")
+        item = self.question(task)
+        self.assertEqual(item["args"], {"message": "Send it?"})
+        self.kill_and_restart()
+        self.assertIn("Send it?", self.command("approvals").stdout)
+        done = self.command("deny", task, item["approval_id"], "--reason", "not today")
+        self.assertEqual(done.returncode, 0, done)
+        self.assertEqual(self.server.wait_task(task)["output"], {
+            "ok": {"approved": False, "by": "user", "reason": "not today"}})
         verified = json.loads(self.command("verify", task).stdout)
         self.assertTrue(verified["ok"], verified)
 

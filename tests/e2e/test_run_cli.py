@@ -1,9 +1,12 @@
 """Every promise of `shannon run`: flags, exit statuses, one clear line for each wrong input."""
 
+import fcntl
 import json
 import os
 import pathlib
+import re
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -102,6 +105,26 @@ class WhatAnAgentIsGiven(Run):
         self.assertIn(b"llm: answer ", done.stdout)
         self.assertEqual(len(model.requests()), 1)
 
+    def test_a_manifest_beside_the_file_is_what_it_asks_for(self):
+        module = self.file("bot.wasm", guest("oom.wasm").read_bytes())
+        self.file("bot.toml", '[capabilities.limits]\nmemory = "4MiB"\n')
+        self.fails(124, "memory_limit", module)
+        self.file("bot.json", '{"capabilities": {"filesystem": [{"host": "/x", "guest": "/x"}], '
+                              '"required": ["/x"]}}')
+        self.fails(126, "/x", module)  # .json comes first
+        self.file("bot.json", '{"capabilities": {"tools": 1}}')
+        self.fails(125, "tools", module)
+        self.file("bot.json", '{"capabilities": []}')
+        self.fails(125, "capabilities", module)
+        (self.folder / "bot.json").unlink()
+        self.file("bot.toml", "limits = {")
+        self.fails(125, "bot.toml", module)
+
+    def test_a_file_of_the_agents_own_is_no_manifest(self):
+        module = self.file("bot.wasm", guest("hello.wasm").read_bytes())
+        self.file("bot.json", '{"tools": 1, "args": []}')
+        self.run_agent(module, check=0)
+
     def test_a_python_script(self):
         done = self.run_agent(guest("hello.py"), "--", "x", stdin=b"to python\n", check=0,
                               timeout=300)
@@ -122,6 +145,15 @@ class HowItEnds(Run):
         text = self.fails(134, "unreachable", guest("trap.wasm"))
         for name in ("third_function", "second_function", "first_function"):
             self.assertIn(name, text)
+
+    def test_a_trap_names_its_files_and_lines(self):
+        source = pathlib.Path(__file__).resolve().parents[1] / "guests" / "trap.c"
+        line = 1 + next(i for i, text in enumerate(source.read_text().splitlines())
+                        if "__builtin_trap();" in text)
+        text = self.fails(134, "unreachable", guest("trap.wasm"))
+        for name in ("third_function", "second_function", "first_function"):
+            self.assertRegex(text, re.compile(rf"{name} at \S*tests/guests/trap\.c:\d+$", re.M))
+        self.assertIn(f"trap.c:{line}\n", text)
 
     def test_out_of_fuel_is_124(self):
         self.fails_in_one_line(124, "fuel", "--fuel", "1000000", guest("spin.wasm"))
@@ -226,12 +258,16 @@ class WrongInput(Run):
         self.assertEqual(done.returncode, 1, done)
         self.assertIn(b"kv.put failed: ", done.stdout)
 
-    def test_a_data_directory_in_use(self):
-        server = Server(self.data)
-        self.addCleanup(server.kill)
-        text = self.fails(125, str(server.process.pid), guest("exit7.wasm"))
+    def test_an_owner_that_does_not_answer(self):
+        """It holds the lock and listens nowhere: it is waited for, and then named."""
+        self.data.mkdir(mode=0o700)
+        with open(self.data / "lock", "w") as lock:
+            lock.write("%d\n" % os.getpid())
+            lock.flush()
+            whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+            fcntl.fcntl(lock, fcntl.F_OFD_SETLK, whole)
+            text = self.fails(125, str(os.getpid()), guest("exit7.wasm"))
         self.assertIn("--ephemeral", text)
-        self.assertEqual(server.stop(), 0)
 
     def test_a_port_in_use(self):
         with socket.socket() as taken:

@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "tools/llm_openai.h"
+#include "tools/llm_wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -11,9 +11,11 @@ static void on_delta(void *arg, struct sh_str text) {
     sh_buf_add(arg, text.p, text.len);
 }
 
-static void feed(struct sh_llm_stream *s, struct sh_buf *deltas, struct sh_str text, size_t piece) {
+static void feed(struct sh_llm_stream *s, struct sh_buf *deltas, struct sh_str text, size_t piece,
+                 const struct sh_llm_wire *wire) {
     sh_buf_init(deltas, SH_LLM_RESPONSE_MAX);
     sh_llm_stream_init(s, on_delta, deltas);
+    s->chunk = wire->chunk;
     for (size_t i = 0; i < text.len; i += piece) {
         size_t n = text.len - i < piece ? text.len - i : piece;
         sh_llm_stream_feed(s, sh_strn(text.p + i, n));
@@ -33,12 +35,12 @@ static void check_result(const struct sh_llm_answer *a) {
     }
 }
 
-static void read_stream(struct sh_str text, size_t piece) {
+static void read_stream(struct sh_str text, size_t piece, const struct sh_llm_wire *wire) {
     struct sh_llm_stream whole;
     struct sh_llm_stream pieces;
     struct sh_buf deltas[2];
-    feed(&whole, &deltas[0], text, text.len ? text.len : 1);
-    feed(&pieces, &deltas[1], text, piece);
+    feed(&whole, &deltas[0], text, text.len ? text.len : 1, wire);
+    feed(&pieces, &deltas[1], text, piece, wire);
     SH_ASSERT(whole.err.code == pieces.err.code && whole.done == pieces.done);
     SH_ASSERT(sh_str_eq(sh_buf_str(&deltas[0]), sh_buf_str(&deltas[1])));
     SH_ASSERT(sh_str_eq(sh_buf_str(&whole.answer.content), sh_buf_str(&pieces.answer.content)));
@@ -50,12 +52,12 @@ static void read_stream(struct sh_str text, size_t piece) {
     sh_buf_done(&deltas[1]);
 }
 
-static void read_whole(struct sh_str text) {
+static void read_whole(struct sh_str text, const struct sh_llm_wire *wire) {
     struct sh_llm_answer a;
     struct sh_err err = {0};
     struct sh_str code;
     sh_llm_answer_init(&a);
-    if (sh_openai_read(text, &a, &err) == 0) {
+    if (wire->read(text, &a, &err) == 0) {
         check_result(&a);
     }
     sh_llm_answer_done(&a);
@@ -66,8 +68,9 @@ static void read_whole(struct sh_str text) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size > 0) {
         struct sh_str text = sh_strn(data + 1, size - 1);
-        read_stream(text, (size_t)data[0] % 64 + 1);
-        read_whole(text);
+        const struct sh_llm_wire *wire = data[0] & 64 ? &sh_wire_anthropic : &sh_wire_openai;
+        read_stream(text, (size_t)data[0] % 64 + 1, wire);
+        read_whole(text, wire);
     }
     return 0;
 }

@@ -3,6 +3,7 @@
 #define SH_TESTS_SANDBOX_RIG_H
 
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -94,7 +95,22 @@ static inline void rig_take(struct rig *r) {
     sh_agent_effects_taken(r->agent);
 }
 
-/* Step, taking effects, until it neither yields nor only waits for room. */
+static inline void rig_file_over(void *arg) {
+    atomic_store((atomic_bool *)arg, true);
+}
+
+/* Wait until the pool has made the agent's file call. */
+static inline void rig_file_wait(struct rig *r) {
+    atomic_bool over = false;
+
+    if (!sh_agent_file_wait(r->agent, rig_file_over, &over)) {
+        while (!atomic_load(&over)) {
+            usleep(50);
+        }
+    }
+}
+
+/* Step, taking effects, until it neither yields nor only waits for room or for a file call. */
 static inline enum sh_agent_status rig_run(struct rig *r) {
     for (;;) {
         enum sh_agent_status s = sh_agent_step(r->agent);
@@ -102,6 +118,10 @@ static inline enum sh_agent_status rig_run(struct rig *r) {
         rig_take(r);
         if (s == SH_AGENT_YIELDED ||
             (s == SH_AGENT_WAITING && sh_agent_wait(r->agent)->kind == SH_WAIT_ROOM)) {
+            continue;
+        }
+        if (s == SH_AGENT_WAITING && sh_agent_wait(r->agent)->kind == SH_WAIT_FILE) {
+            rig_file_wait(r);
             continue;
         }
         return s;

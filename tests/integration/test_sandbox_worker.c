@@ -14,7 +14,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include "microsandbox/confine.h"
+#include "base/confine.h"
 
 static char folder[64], script[96];
 
@@ -258,7 +258,7 @@ START_TEST(confined_worker_reaches_no_file_socket_or_process) {
         pthread_t t;
         void *p;
 
-        if (sh_compile_confine() != 0) {
+        if (sh_confine() != 0) {
             _exit(200);
         }
         p = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

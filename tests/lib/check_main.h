@@ -19,7 +19,7 @@
 #endif
 
 /* Seconds that one test may take; sanitizers and a busy machine included. */
-#define SH_TEST_SECONDS 60
+#define SH_TEST_SECONDS 240
 
 #define SH_TEST_MAIN(suite_fn)                                                                     \
     int main(void) {                                                                               \

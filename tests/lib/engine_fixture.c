@@ -104,7 +104,21 @@ void fixture_start_engine(struct fixture *f) {
                                       .executors = 2,
                                       .observe = true,
                                       .attended = f->attended,
+                                      .budget_asks = f->budget_asks,
                                       .approval_timeout_ms = f->approval_timeout_ms,
+                                      .keep_ms = f->keep_ms,
+                                      .keep_failed_ms = f->keep_failed_ms,
+                                      .first_sweep_ns = f->first_sweep_ns,
+                                      .compact_after = f->compact_after,
+                                      .compact_slice = f->compact_slice,
+                                      .compact_bytes = f->compact_bytes,
+                                      .blob_grace_ms = f->blob_grace_ms,
+                                      .cancel_grace_ms = f->cancel_grace_ms,
+                                      .max_running = f->max_running,
+                                      .session_max_running = f->session_max_running,
+                                      .agent_max_running = f->agent_max_running,
+                                      .passivate_after_ms = f->passivate_after_ms,
+                                      .watch_disk = f->watch_disk,
                                       .fatal = on_fatal,
                                       .fatal_arg = f};
 
@@ -114,7 +128,9 @@ void fixture_start_engine(struct fixture *f) {
     fixture_run(f, &opened.done);
     ck_assert_int_eq(opened.code, 0);
     ck_assert_int_eq(sh_policy_parse(f->policy_doc, NULL, NULL, &f->policy, &err), 0);
-    ck_assert_int_eq(sh_sandbox_new(NULL, &f->sandbox, &err), 0);
+    ck_assert_int_eq(sh_sandbox_new(&(struct sh_sandbox_config){.file_stuck_ms = f->file_stuck_ms},
+                                    &f->sandbox, &err),
+                     0);
     ck_assert_int_eq(sh_tools_new(f->loop, NULL, &f->tools, &err), 0);
     config.store = f->store;
     config.sandbox = f->sandbox;
@@ -241,6 +257,19 @@ size_t fixture_count(json_t *events, const char *type, json_t **ret) {
         }
     }
     return n;
+}
+
+void fixture_await(struct fixture *f, const char *id, const char *type, size_t n) {
+    for (uint64_t until = sh_mono_ns() + PATIENCE_NS; sh_mono_ns() < until;) {
+        json_t *events = fixture_events(f, id);
+        size_t found = fixture_count(events, type, NULL);
+        json_decref(events);
+        if (found >= n) {
+            return;
+        }
+        fixture_run_ms(f, 2);
+    }
+    ck_abort_msg("workflow %s has no %zu events %s", id, n, type);
 }
 
 int fixture_control(struct fixture *f, const char *id,

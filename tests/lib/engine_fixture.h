@@ -23,8 +23,17 @@ struct fixture {
     struct sh_engine *engine;
     const json_t *policy_doc; /* set before opening, or NULL */
     bool fatal;
+    bool budget_asks;
     bool attended; /* set before opening: somebody can be asked */
-    uint64_t approval_timeout_ms;
+    uint64_t approval_timeout_ms, cancel_grace_ms;
+    uint64_t keep_ms, keep_failed_ms, first_sweep_ns; /* set before opening */
+    uint64_t compact_after, compact_slice;            /* set before opening, or 0 */
+    uint64_t compact_bytes, blob_grace_ms;            /* likewise */
+    uint64_t file_stuck_ms;                           /* set before opening, or 0 */
+    uint64_t passivate_after_ms;                      /* likewise */
+    bool watch_disk;                                  /* likewise */
+    size_t max_running, session_max_running;
+    const json_t *agent_max_running;
 };
 
 void fixture_open(struct fixture *f, const char *name);
@@ -33,10 +42,15 @@ void fixture_start_engine(struct fixture *f);
 void fixture_stop_engine(struct fixture *f);
 void fixture_crash(struct fixture *f, enum sh_twin_loss loss);
 
+/* Of the fake sandbox: how many steps `hold`, and an end to all of them. */
+unsigned fake_held(void);
+void fake_hold_release(void);
+
 /* Registers the program under its hash and submits it; `extra` may set more (agent, query and input
  * are filled when empty). NULL when refused, with the reason in f_error. */
 char *fixture_submit(struct fixture *f, const char *program, const struct sh_submit *extra);
 extern struct sh_err fixture_error;
+extern const char *fixture_runtime; /* what the fake sandbox calls itself */
 /* Runs the loop until the workflow's row says it has ended (10 s). New reference. */
 json_t *fixture_wait(struct fixture *f, const char *id);
 json_t *fixture_row(struct fixture *f, const char *id);    /* now */
@@ -44,6 +58,8 @@ json_t *fixture_events(struct fixture *f, const char *id); /* array */
 json_t *fixture_verify(struct fixture *f, const char *id);
 /* How many events of that type; the first of them by `ret` (borrowed from events), if not NULL. */
 size_t fixture_count(json_t *events, const char *type, json_t **ret);
+/* Run the loop until the journal holds n events of that type (20 s). */
+void fixture_await(struct fixture *f, const char *id, const char *type, size_t n);
 /* Run the loop until *flag, at most 10 s. */
 void fixture_run(struct fixture *f, bool *flag);
 void fixture_run_ms(struct fixture *f, uint64_t ms);

@@ -11,12 +11,33 @@ static const struct sh_tool kv_get = {
     .name = "kv.get", .capability = "kv", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool kv_put = {
     .name = "kv.put", .capability = "kv", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+#define FAKE_KV(id, op)                                                                            \
+    static const struct sh_tool id = {                                                             \
+        .name = op, .capability = "kv", .args_schema = "{}", .kind = SH_TOOL_ENGINE}
+FAKE_KV(kv_cas, "kv.cas");
+FAKE_KV(kv_delete, "kv.delete");
+FAKE_KV(kv_increment, "kv.increment");
+FAKE_KV(kv_list, "kv.list");
 static const struct sh_tool sleep_tool = {
     .name = "sleep", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool signal_tool = {
     .name = "signal", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool approval_tool = {
+    .name = "approval", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool reply_tool = {
+    .name = "signal.reply", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool publish_tool = {
+    .name = "publish", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool compensate_tool = {
+    .name = "compensate", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool input_tool = {
     .name = "input", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool state_tool = {
+    .name = "state", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool workflow_tool = {
+    .name = "workflow", .capability = "workflow", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
+static const struct sh_tool python_tool = {
+    .name = "python", .capability = "python", .args_schema = "{}", .kind = SH_TOOL_ENGINE};
 static const struct sh_tool llm = {.name = "llm",
                                    .capability = "llm",
                                    .args_schema = "{}",
@@ -25,14 +46,18 @@ static const struct sh_tool llm = {.name = "llm",
 static const struct sh_tool secret = {
     .name = "web_search", .capability = "web_search", .args_schema = "{}", .kind = SH_TOOL_REMOTE};
 static const struct sh_tool *const tools[] = {
-    &calculator, &kv_get, &kv_put, &sleep_tool, &signal_tool, &input_tool, &llm, &secret, NULL};
+    &calculator,   &kv_cas,        &kv_delete,   &kv_get,          &kv_increment,
+    &kv_list,      &kv_put,        &sleep_tool,  &signal_tool,     &approval_tool,
+    &input_tool,   &llm,           &secret,      &compensate_tool, &reply_tool,
+    &publish_tool, &workflow_tool, &python_tool, &state_tool,      NULL};
 
 struct sh_tools {
     struct sh_loop *loop;
 };
 
 struct sh_tool_run {
-    struct sh_timer timer;
+    struct sh_timer timer, beat;
+    uint64_t beat_ms;
     struct sh_tool_call call;
     json_t *args;
 };
@@ -48,12 +73,24 @@ const struct sh_tool *sh_tool_find(struct sh_str op) {
     return NULL;
 }
 
+const struct sh_tool *sh_tools_find(struct sh_tools *t, struct sh_str op) {
+    (void)t;
+    return sh_tool_find(op);
+}
+
 const struct sh_tool *const *sh_tools_list(void) {
     return tools;
 }
 
 int sh_tool_check(const struct sh_tool *t, const json_t *args, struct sh_err *err) {
     return json_is_object(args) ? 0 : sh_fail(err, SH_E_INVAL, "%s: expected an object", t->name);
+}
+
+int sh_tools_ready(struct sh_tools *t, const struct sh_tool_call *call, struct sh_err *err) {
+    (void)t;
+    return json_object_get(call->args, "unconfigured")
+               ? sh_fail(err, SH_E_UNCONFIGURED, "nothing is set up for this")
+               : 0;
 }
 
 int sh_tools_new(struct sh_loop *l, const struct sh_tools_config *config, struct sh_tools **ret,
@@ -102,10 +139,19 @@ static void answered(struct sh_timer *t) {
     } else {
         outcome.result = result;
     }
+    sh_timer_stop(&run->beat);
     run->call.done(run->call.arg, &outcome);
     json_decref(result);
     json_decref(run->args);
     sh_free(run);
+}
+
+/* {"beat_ms": N}: a sign of life every N ms. */
+static void beat(struct sh_timer *t) {
+    struct sh_tool_run *run = sh_container_of(t, struct sh_tool_run, beat);
+
+    sh_timer_start(t->loop, t, run->beat_ms * 1000000, beat);
+    run->call.on_alive(run->call.arg);
 }
 
 int sh_tools_call(struct sh_tools *t, const struct sh_tool_call *call, struct sh_tool_run **ret,
@@ -125,6 +171,10 @@ int sh_tools_call(struct sh_tools *t, const struct sh_tool_call *call, struct sh
         call->on_delta(call->arg, SH_STR("partial"));
     }
     sh_timer_start(t->loop, &run->timer, delay_ms * 1000000, answered);
+    run->beat_ms = (uint64_t)sh_json_get_int(call->args, "beat_ms", 0);
+    if (run->beat_ms) {
+        sh_timer_start(t->loop, &run->beat, run->beat_ms * 1000000, beat);
+    }
     *ret = run;
     return 0;
 }
@@ -132,6 +182,61 @@ int sh_tools_call(struct sh_tools *t, const struct sh_tool_call *call, struct sh
 void sh_tool_cancel(struct sh_tool_run *run) {
     fake_llm.canceled++;
     sh_timer_stop(&run->timer);
+    sh_timer_stop(&run->beat);
     json_decref(run->args);
     sh_free(run);
+}
+
+/* Connections are real, rules are asked for the name alone. */
+struct sh_dial {
+    struct sh_tcp *tcp;
+    struct sh_dial_request req;
+};
+
+static void dial_changed(void *arg) {
+    struct sh_dial *d = arg;
+
+    d->req.changed(d->req.arg);
+}
+
+int sh_tools_dial(struct sh_tools *t, const struct sh_dial_request *req, struct sh_dial **ret,
+                  struct sh_err *err) {
+    const struct sh_net_rule rule = {.scheme = (char *)(uintptr_t)"tcp",
+                                     .host = (char *)(uintptr_t)req->host,
+                                     .port = req->port};
+    struct sh_dial *d = sh_new(struct sh_dial);
+    int r = 0;
+
+    d->req = *req;
+    if (!req->may_reach(req->arg, &rule, false)) {
+        r = sh_fail(err, SH_E_DENIED, "no rule for tcp://%s:%u", req->host, req->port);
+    } else {
+        const struct sh_tcp_options o = {.host = req->host,
+                                         .port = req->port,
+                                         .timeout_ms = 20000,
+                                         .changed = dial_changed,
+                                         .arg = d};
+        r = sh_tcp_open(t->loop, &o, &d->tcp, err);
+    }
+    if (r) {
+        sh_free(d);
+        return r;
+    }
+    *ret = d;
+    return 0;
+}
+
+struct sh_tcp *sh_dial_tcp(const struct sh_dial *d) {
+    return d->tcp;
+}
+
+void sh_dial_failure(const struct sh_dial *d, struct sh_err *err) {
+    sh_fail(err, SH_E_UNAVAILABLE, "error %d", sh_tcp_status(d->tcp).error);
+}
+
+void sh_dial_close(struct sh_dial *d, bool now) {
+    if (d) {
+        sh_tcp_close(d->tcp, now);
+        sh_free(d);
+    }
 }

@@ -271,6 +271,58 @@ START_TEST(a_journal_whose_beginning_was_compacted_reads_whole) {
 }
 END_TEST
 
+static void reclaimed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    (void)records;
+    (void)total;
+    fx_done(arg, err);
+}
+
+START_TEST(the_beginning_of_a_journal_is_cut_off_and_replaced_in_one_transaction) {
+    struct fx f;
+    fx_start(&f, case_kinds[_i]);
+    for (uint64_t i = 1; i <= 40; i++) {
+        struct sh_event_record e[2] = {fx_event("wf-a", i, "{}"), fx_event("wf-b", i, "{}")};
+        sh_assert_ok(fx_append(&f, e, 2, NULL, 0), &f.err);
+    }
+    json_t *to_30 = json_pack("{s:i}", "seq", 30), *to_0 = json_pack("{s:i}", "seq", 0);
+    json_t *to_end = json_pack("{s:I}", "seq", (json_int_t)INT64_MAX);
+    struct sh_put cut = {SH_JOURNAL_CUT, SH_STR("wf-a"), to_30};
+    struct sh_event_record taken[2] = {fx_event("wf-a", 30, "{\"k\":30}"),
+                                       fx_event("wf-b", 40, "{}")};
+    sh_assert_fails(fx_append(&f, taken, 2, &cut, 1), SH_E_EXISTS, &f.err);
+    sh_assert_ok(fx_read(&f, "wf-a", 0, 100), &f.err);
+    ck_assert_uint_eq(f.n_events, 40); /* refused whole */
+    sh_assert_ok(fx_append(&f, taken, 1, &cut, 1), &f.err);
+    sh_assert_ok(fx_read(&f, "wf-a", 0, 100), &f.err);
+    ck_assert_uint_eq(f.n_events, 11);
+    ck_assert_uint_eq(f.events[0].seq, 30);
+    sh_assert_str(f.events[0].body, "{\"k\":30}");
+    ck_assert_uint_eq(f.events[10].seq, 40);
+    sh_assert_ok(fx_read(&f, "wf-b", 0, 100), &f.err);
+    ck_assert_uint_eq(f.n_events, 40);
+    f.waiting++;
+    f.err = (struct sh_err){0};
+    sh_store_reclaim(f.store, reclaimed, &f);
+    fx_wait(&f);
+    ck_assert_msg(f.err.code == 0, "%s", f.err.message);
+    struct sh_put all = {SH_JOURNAL_CUT, SH_STR("wf-a"), to_end};
+    sh_assert_ok(fx_append(&f, NULL, 0, &all, 1), &f.err);
+    sh_assert_ok(fx_read(&f, "wf-a", 0, 100), &f.err);
+    ck_assert_uint_eq(f.n_events, 0);
+    sh_assert_ok(fx_read(&f, "wf-b", 0, 100), &f.err);
+    ck_assert_uint_eq(f.n_events, 40);
+    sh_assert_ok(fx_append_one(&f, "wf-a", 1), &f.err);
+    struct sh_put wrong = {SH_JOURNAL_CUT, SH_STR(""), to_30};
+    sh_assert_fails(fx_append(&f, NULL, 0, &wrong, 1), SH_E_INVAL, &f.err);
+    wrong = (struct sh_put){SH_JOURNAL_CUT, SH_STR("wf-a"), to_0};
+    sh_assert_fails(fx_append(&f, NULL, 0, &wrong, 1), SH_E_INVAL, &f.err);
+    json_decref(to_30);
+    json_decref(to_0);
+    json_decref(to_end);
+    fx_stop(&f);
+}
+END_TEST
+
 START_TEST(an_event_that_exists_refuses_its_batch_whole) {
     struct fx f;
     fx_start(&f, case_kinds[_i]);
@@ -528,15 +580,52 @@ START_TEST(close_finishes_what_was_submitted_and_reopen_finds_it) {
 }
 END_TEST
 
+START_TEST(a_page_that_is_not_counted_is_read_in_key_order) {
+    struct fx f;
+    struct sh_store_filter page = {.uncounted = true, .limit = 2};
+    fx_start(&f, case_kinds[_i]);
+    sh_assert_ok(fx_list(&f, SH_TABLE_WAKE, &page), &f.err);
+    ck_assert_uint_eq(f.total, 0);
+    sh_assert_ok(fx_put(&f, SH_TABLE_WAKE, "00b-x", "{\"due_us\":11}"), &f.err);
+    sh_assert_ok(fx_put(&f, SH_TABLE_WAKE, "00a-y", "{\"due_us\":10}"), &f.err);
+    sh_assert_ok(fx_put(&f, SH_TABLE_WAKE, "010-a:b.c", "{\"due_us\":16,\"n\":[1.5,null]}"),
+                 &f.err);
+    sh_assert_ok(fx_list(&f, SH_TABLE_WAKE, &page), &f.err);
+    ck_assert_uint_eq(f.total, 2);
+    assert_json(f.records, "[{\"due_us\":10,\"id\":\"00a-y\"},{\"due_us\":11,\"id\":\"00b-x\"}]");
+    page.offset = 2;
+    sh_assert_ok(fx_list(&f, SH_TABLE_WAKE, &page), &f.err);
+    ck_assert_uint_eq(f.total, 1);
+    assert_json(f.records, "[{\"due_us\":16,\"id\":\"010-a:b.c\",\"n\":[1.5,null]}]");
+    page.newest_first = true;
+    sh_assert_fails(fx_list(&f, SH_TABLE_WAKE, &page), SH_E_INVAL, &f.err);
+    fx_stop(&f);
+}
+END_TEST
+
 START_TEST(data_of_a_newer_version_is_refused) {
     struct fx f;
     fx_start(&f, case_kinds[_i]);
     if (strcmp(case_kinds[_i], "memory") != 0) {
-        sh_assert_ok(fx_put(&f, SH_TABLE_META, "schema", "{\"version\":2}"), &f.err);
+        sh_assert_ok(fx_put(&f, SH_TABLE_META, "schema", "{\"version\":1000}"), &f.err);
         fx_close(&f);
         sh_assert_fails(fx_open(&f), SH_E_VERSION, &f.err);
         fx_close(&f);
         sh_assert_fails(fx_open(&f), SH_E_VERSION, &f.err); /* and stays as it was */
+    }
+    fx_stop(&f);
+}
+END_TEST
+
+START_TEST(data_of_an_older_version_is_taken_up) {
+    struct fx f;
+    fx_start(&f, case_kinds[_i]);
+    if (strcmp(case_kinds[_i], "memory") != 0) {
+        sh_assert_ok(fx_put(&f, SH_TABLE_META, "schema", "{\"version\":1}"), &f.err);
+        fx_close(&f);
+        sh_assert_ok(fx_open(&f), &f.err);
+        sh_assert_ok(fx_get(&f, SH_TABLE_META, "schema"), &f.err);
+        assert_json(f.records, "[{\"id\":\"schema\",\"version\":5}]");
     }
     fx_stop(&f);
 }
@@ -630,6 +719,8 @@ void fx_add_cases(TCase *tcase, const char *const kinds[]) {
     tcase_add_loop_test(tcase, a_journal_reads_back_in_order_from_any_place, 0, n);
     tcase_add_loop_test(tcase, a_journal_whose_beginning_was_compacted_reads_whole, 0, n);
     tcase_add_loop_test(tcase, an_event_that_exists_refuses_its_batch_whole, 0, n);
+    tcase_add_loop_test(
+        tcase, the_beginning_of_a_journal_is_cut_off_and_replaced_in_one_transaction, 0, n);
     tcase_add_loop_test(tcase, what_64_callers_append_in_one_turn_is_one_transaction, 0, n);
     tcase_add_loop_test(tcase, only_the_guilty_and_what_follows_it_in_its_workflow_fail, 0, n);
     tcase_add_loop_test(tcase, records_are_replaced_whole_and_deleted, 0, n);
@@ -638,7 +729,9 @@ void fx_add_cases(TCase *tcase, const char *const kinds[]) {
     tcase_add_loop_test(tcase, lists_filter_sort_page_and_count, 0, n);
     tcase_add_loop_test(tcase, a_read_sees_every_append_that_was_submitted_before_it, 0, n);
     tcase_add_loop_test(tcase, close_finishes_what_was_submitted_and_reopen_finds_it, 0, n);
+    tcase_add_loop_test(tcase, a_page_that_is_not_counted_is_read_in_key_order, 0, n);
     tcase_add_loop_test(tcase, data_of_a_newer_version_is_refused, 0, n);
+    tcase_add_loop_test(tcase, data_of_an_older_version_is_taken_up, 0, n);
     tcase_add_loop_test(tcase, a_batch_at_its_limits_is_taken_and_one_past_them_is_not, 0, n);
     tcase_add_loop_test(tcase, what_is_over_the_limit_waits_for_the_next_transaction, 0, n);
     tcase_add_loop_test(tcase, what_no_store_can_keep_is_refused_at_once, 0, n);

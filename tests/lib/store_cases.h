@@ -42,5 +42,6 @@ int fx_query(struct fx *f, const char *surql);
 
 /* Adds every case to `tcase`, once for each of `kinds` (NULL-terminated). */
 void fx_add_cases(TCase *tcase, const char *const kinds[]);
+void fx_add_owner_cases(TCase *tcase, const char *const kinds[]); /* store_owner_cases.c */
 
 #endif

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "check_main.h"
+#include "microsandbox/files.h"
 #include "microsandbox/wasi_impl.h"
 
 enum {
@@ -58,8 +60,16 @@ static inline void fx_dirs(struct fx *f) {
 static inline void fx_start(struct fx *f) {
     struct sh_err err = {0};
 
+#ifdef FX_POOL
+    f->config.files = sh_files_new(0);
+#endif
     sh_guest_init(&f->g, &f->config);
     sh_assert_ok(sh_wasi_new(&f->g, &f->w, &err), &err);
+#ifdef FX_POOL
+    for (size_t i = 0; i < f->w->n_grants; i++) {
+        f->w->grants[i].local = false; /* nothing is quick: all goes to the pool */
+    }
+#endif
     f->open = true;
 }
 
@@ -67,6 +77,7 @@ static inline void fx_stop(struct fx *f) {
     if (f->open) {
         sh_wasi_free(f->w);
         sh_guest_done(&f->g);
+        f->config.files = sh_files_free(f->config.files);
         f->open = false;
     }
 }
@@ -100,8 +111,12 @@ static inline void fx_done(struct fx *f) {
     ck_assert_int_eq(system(command), 0);
 }
 
+static inline void fx_file_over(void *arg) {
+    atomic_store((atomic_bool *)arg, true);
+}
+
 /* One step of a call: an errno, PENDING or END. `again` goes on with a call that was pending. */
-static inline int fx_step(struct fx *f, bool again, const char *name, const uint64_t *a) {
+static inline int fx_step_once(struct fx *f, bool again, const char *name, const uint64_t *a) {
     if (!again) {
         memset(&f->g.call, 0, sizeof(f->g.call));
     }
@@ -117,12 +132,31 @@ static inline int fx_step(struct fx *f, bool again, const char *name, const uint
     return -1;
 }
 
+/* Waiting for the pool is no step of its own: the agent of a test has nothing else to do. */
+static inline int fx_step(struct fx *f, bool again, const char *name, const uint64_t *a) {
+    int rc = fx_step_once(f, again, name, a);
+
+    while (rc == SH_CALL_PENDING && f->g.wait.kind == SH_WAIT_FILE) {
+        atomic_bool over = false;
+
+        if (!sh_wasi_file_wait(f->w, fx_file_over, &over)) {
+            while (!atomic_load(&over)) {
+                usleep(50);
+            }
+        }
+        rc = fx_step_once(f, true, name, a);
+    }
+    return rc;
+}
+
 /* A call whose only wait may be for room. */
 #define fx_call(f, name, ...) fx_call_((f), (name), (const uint64_t[9]){__VA_ARGS__})
 static inline int fx_call_(struct fx *f, const char *name, const uint64_t *a) {
     int rc = fx_step(f, false, name, a);
 
-    while (rc == SH_CALL_PENDING && f->g.wait.kind == SH_WAIT_ROOM) {
+    while (!f->g.checkpointed &&
+           (rc == SH_CALL_AGAIN || (rc == SH_CALL_PENDING && f->g.wait.kind == SH_WAIT_ROOM))) {
+        (void)sh_guest_line_read(&f->g);
         if (f->room) {
             f->room(f);
         }

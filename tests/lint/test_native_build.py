@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import tomllib
 import unittest
 from pathlib import Path
+from unittest import mock
 
 ROOT = Path(os.environ.get("SHANNON_SOURCE") or Path(__file__).resolve().parents[2])
 
@@ -30,8 +32,9 @@ else:
                           "target": {{"kind": ["lib"]}}}}))
     release = sys.argv[sys.argv.index("--target-dir") + 1] + "/release"
     os.makedirs(release, exist_ok=True)
-    with open(release + "/libshannon_native.a", "w") as f:
-        f.write("archive of " + open("src/lib.rs").read())
+    line = "_48" if os.getcwd().endswith("48") else ""
+    with open(release + "/libshannon_native" + line + ".a", "w") as f:
+        f.write("archive" + line + " of " + open("../src/lib.rs" if line else "src/lib.rs").read())
 """
 
 
@@ -62,6 +65,8 @@ class NativeBuild(unittest.TestCase):
         (clone / "native" / "Cargo.toml").write_text(
             '[dependencies.wasmtime-c-api-impl]\nversion = "1"\nfeatures = ["pooling-allocator"]\n')
         (clone / "native" / "src" / "lib.rs").write_text("// first\n")
+        shutil.copytree(clone / "native", clone / "native" / "wasmtime-48",
+                        ignore=shutil.ignore_patterns("src", "wasmtime-48"))
         return clone
 
     def start(self, clone, *arguments):
@@ -71,8 +76,8 @@ class NativeBuild(unittest.TestCase):
                                  *map(str, arguments)], env=env, text=True,
                                 stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def build(self, clone="one"):
-        child = self.start(clone, "archive", self.top / clone / "build" / "native")
+    def build(self, clone="one", *line):
+        child = self.start(clone, *line, "archive", self.top / clone / "build" / "native")
         _, errors = child.communicate(timeout=60)
         return child.returncode, errors
 
@@ -112,6 +117,39 @@ class NativeBuild(unittest.TestCase):
         (self.tools / "rustc").write_text("#!/bin/sh\necho rustc 1.96.0\n")
         self.build()
         self.assertEqual(len(self.builds()), 3)
+
+    def test_each_line_of_wasmtime_has_its_manifest_and_archive_and_they_share_cargos_folder(self):
+        native = self.top / "one" / "build" / "native" / "libshannon_native.a"
+        self.build()
+        self.assertEqual(self.build("one", "--wasmtime", "48"), (0, mock.ANY))
+        self.assertEqual(native.read_text(), "archive_48 of // first\n")
+        self.assertEqual(self.build("one", "--wasmtime", "40"), (0, ""))
+        self.assertEqual(native.read_text(), "archive of // first\n")
+        self.assertEqual(len({call.split("--target-dir ")[1] for call in self.builds()}), 1)
+        self.assertEqual(len(self.builds()), 2)
+        (self.top / "one" / "native" / "wasmtime-48" / "Cargo.lock").write_text("another\n")
+        self.assertEqual(self.build()[1], "")
+        self.build("one", "--wasmtime", "48")
+        self.assertEqual(len(self.builds()), 3)
+
+    def test_an_unknown_line_of_wasmtime_is_refused_with_the_known_ones(self):
+        status, errors = self.build("one", "--wasmtime", "47")
+        self.assertEqual(status, 1)
+        self.assertIn("expected 40 or 48", errors)
+
+    def test_both_lines_ask_for_the_same_of_everything_but_wasmtime(self):
+        """Else the second one compiles SurrealDB again."""
+        lines = []
+        for folder in ("native", "native/wasmtime-48"):
+            manifest = tomllib.loads((ROOT / folder / "Cargo.toml").read_text())
+            locked = tomllib.loads((ROOT / folder / "Cargo.lock").read_text())["package"]
+            surreal = {(p["name"], p["version"]) for p in locked if "surreal" in p["name"]}
+            for follower in ("wasmtime-c-api-impl", "wasmtime-environ", "addr2line"):
+                del manifest["dependencies"][follower]["version"]
+            profiles = manifest["profile"]["release"]
+            own = profiles["package"].pop(manifest["package"]["name"])
+            lines.append((manifest["dependencies"], profiles, own, surreal))
+        self.assertEqual(lines[0], lines[1])
 
     def test_two_builds_at_once_compile_once(self):
         self.clone("two")

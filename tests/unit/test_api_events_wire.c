@@ -46,6 +46,29 @@ static void assert_has(const char *text) {
     ck_assert_msg(strstr(sse.p, text), "%s is not in %s", text, sse.p);
 }
 
+START_TEST(what_came_of_a_call_is_told_in_a_line) {
+    begin();
+    event(1, "ActivityCompleted",
+          "{\"op\":\"calculator\",\"args\":{\"expression\":\"6*7\"},\"result\":{\"value\":42}}");
+    assert_has("\"message\":\"calculator: {\\\"value\\\":42}\"");
+    event(2, "ActivityCompleted", "{\"op\":\"llm\",\"result\":{\"content\":\"Because.\"}}");
+    assert_has("\"message\":\"llm: Because.\"");
+    event(3, "ActivityFailed",
+          "{\"op\":\"http\",\"error\":{\"code\":\"timeout\",\"message\":\"too late\"}}");
+    assert_has("\"message\":\"http: timeout: too late\"");
+    sh_auto(sh_buf_done) struct sh_buf body;
+    sh_buf_init(&body, SH_MIB);
+    sh_buf_adds(&body, "{\"op\":\"llm\",\"result\":{\"content\":\"x");
+    for (int i = 0; i < 200; i++) {
+        sh_buf_adds(&body, "\xc3\xa4"); /* 240 bytes end within one of these */
+    }
+    sh_buf_adds(&body, "\"}}");
+    event(4, "ActivityCompleted", body.p);
+    assert_has("\xc3\xa4...\"");
+    end();
+}
+END_TEST
+
 START_TEST(each_event_has_at_most_one_id) {
     static const char *const all[] = {
         "WorkflowStarted", "PolicyDecided",     "ActivityScheduled", "ActivityCompleted",
@@ -199,6 +222,7 @@ bool sh_event_is_final(struct sh_str type) {
 static Suite *suite(void) {
     static const TTest *tests[16];
     size_t n = 0;
+    tests[n++] = what_came_of_a_call_is_told_in_a_line;
     tests[n++] = each_event_has_at_most_one_id;
     tests[n++] = the_end_is_message_event_done;
     tests[n++] = stream_ids_lose_nothing;

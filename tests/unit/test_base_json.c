@@ -96,6 +96,33 @@ START_TEST(what_is_not_one_value_is_refused) {
 }
 END_TEST
 
+START_TEST(foreign_text_may_have_nul_which_is_replaced) {
+    static const struct {
+        const char *text, *value;
+    } cases[] = {
+        {"\"\\u0000\"", "\"\xef\xbf\xbd\""},
+        {"[\"a\\u0000\\u0000b\",\"\\\\u0000\",\"\\\\\\u0000\"]",
+         "[\"a\xef\xbf\xbd\xef\xbf\xbd"
+         "b\",\"\\\\u0000\",\"\\\\\xef\xbf\xbd\"]"},
+        {"{\"\\u0000\":\"\\u00001\"}", "{\"\xef\xbf\xbd\":\"\xef\xbf\xbd"
+                                       "1\"}"},
+        {"\"\\\\\"", "\"\\\\\""},
+    };
+    json_t *value = NULL;
+    struct sh_err err = {0};
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sh_assert_ok(sh_json_parse_foreign(sh_str(cases[i].text), SH_MIB, &value, &err), &err);
+        sh_auto(sh_free_p) char *text = sh_json_text(value);
+        ck_assert_str_eq(text, cases[i].value);
+        sh_json_done(&value);
+    }
+    ck_assert_int_eq(sh_json_parse_foreign(SH_STR("\"\\u0000\""), 7, &value, &err), -SH_E_LIMIT);
+    ck_assert_int_eq(sh_json_parse_foreign(SH_STR("\\u0000"), 8, &value, NULL), -SH_E_JSON);
+    ck_assert_int_eq(sh_json_parse_foreign(SH_STR("\"\\"), 8, &value, NULL), -SH_E_JSON);
+}
+END_TEST
+
 START_TEST(any_value_is_taken) {
     static const char *const good[] = {"1",    "-1.5", "\"x\"", "null",
                                        "true", " [] ", "{}",    "9223372036854775807"};
@@ -200,6 +227,7 @@ static Suite *suite(void) {
         size_is_refused_one_past_its_limit,
         what_is_not_one_value_is_refused,
         any_value_is_taken,
+        foreign_text_may_have_nul_which_is_replaced,
         equal_values_give_equal_bytes,
         escaped_text_parses_back,
         strings_of_any_bytes_are_made,

@@ -126,6 +126,27 @@ START_TEST(buffer_fails_when_memory_does) {
 }
 END_TEST
 
+START_TEST(a_sure_buffer_fails_at_its_maximum_only) {
+    struct sh_buf b;
+    sh_buf_init_sure(&b, 100);
+    sh_fault_plan(1, true);
+    for (int i = 0; i < 100; i++) {
+        sh_buf_addc(&b, 'x');
+    }
+    ck_assert(!b.failed && b.len == 100);
+    sh_free(sh_buf_take(&b));
+    sh_buf_adds(&b, "sure again");
+    ck_assert(!b.failed);
+    sh_fault_plan(0, false);
+    sh_buf_clear(&b);
+    for (int i = 0; i < 101; i++) {
+        sh_buf_addc(&b, 'x');
+    }
+    ck_assert(b.failed);
+    sh_buf_done(&b);
+}
+END_TEST
+
 START_TEST(records_read_back_and_any_cut_fails) {
     struct sh_buf b;
     sh_buf_init(&b, 100);
@@ -188,6 +209,7 @@ static Suite *suite(void) {
         buffer_survives_sizes_that_overflow,
         buffer_formats_drops_and_hands_over,
         buffer_fails_when_memory_does,
+        a_sure_buffer_fails_at_its_maximum_only,
         records_read_back_and_any_cut_fails,
         list_links_and_unlinks,
         NULL,

@@ -44,6 +44,20 @@ START_TEST(once_allows_one_call_and_asks_again_for_the_next) {
 }
 END_TEST
 
+START_TEST(nobody_is_asked_for_what_is_not_set_up) {
+    open_attended("unconfigured");
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f, "(module\nstart web_search {\"unconfigured\":1}\nwait any\n", NULL);
+    expect(id, "completed", 0, 0, 1);
+    json_t *events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, "ActivityScheduled", NULL), 0);
+    sh_auto(sh_free_p) char *text = sh_json_text(events);
+    ck_assert_ptr_nonnull(strstr(text, "not_configured"));
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(run_allows_the_tool_for_the_rest_of_the_workflow) {
     open_attended("run");
     sh_auto(sh_free_p) char *id = fixture_submit(&f, CALL_TWICE, NULL);
@@ -115,6 +129,71 @@ START_TEST(where_nobody_can_be_asked_it_is_denied_at_once) {
 }
 END_TEST
 
+#define ASK_A_PERSON "(module\nstart approval {\"message\":\"May I?\"}\nwait any\n"
+
+static void expect_answer(const char *id, const char *part) {
+    json_t *row = fixture_wait(&f, id);
+    json_t *v = fixture_verify(&f, id);
+    const char *result = json_string_value(json_object_get(row, "result"));
+
+    ck_assert_msg(result && strstr(result, part), "%s has no %s", result, part);
+    ck_assert(sh_json_get_bool(v, "ok", false));
+    json_decref(v);
+    json_decref(row);
+}
+
+START_TEST(an_agent_asks_a_person_and_gets_yes_or_no) {
+    open_attended("question");
+    sh_auto(sh_free_p) char *yes = fixture_submit(&f, ASK_A_PERSON, NULL);
+    ck_assert_int_eq(fixture_answer(&f, yes, "always"), SH_E_INVAL);
+    ck_assert_int_eq(fixture_answer(&f, yes, "once"), 0);
+    expect_answer(yes, "\"approved\":true");
+    sh_auto(sh_free_p) char *no = fixture_submit(&f, ASK_A_PERSON, NULL);
+    ck_assert_int_eq(fixture_answer(&f, no, NULL), 0);
+    expect_answer(no, "\"approved\":false");
+    expect_answer(no, "\"reason\":\"because\"");
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_question_of_an_agent_survives_a_crash_before_and_after_its_answer) {
+    open_attended("question-crash");
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, ASK_A_PERSON, NULL);
+    for (size_t n = 0, tries = 0; n == 0 && tries < 2000; tries++) {
+        json_t *list = fixture_approvals(&f);
+        n = json_array_size(list);
+        json_decref(list);
+        fixture_run_ms(&f, 2);
+    }
+    fixture_crash(&f, SH_TWIN_LOSE_ALL);
+    ck_assert_int_eq(fixture_answer(&f, id, "once"), 0);
+    fixture_crash(&f, SH_TWIN_LOSE_ALL);
+    expect_answer(id, "\"approved\":true");
+    json_t *events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, "ApprovalRequested", NULL), 1);
+    ck_assert_uint_eq(fixture_count(events, "ActivityCompleted", NULL), 1);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_question_of_an_agent_that_nobody_answers_is_a_no) {
+    open_attended("question-late");
+    sh_auto(sh_free_p) char *late = fixture_submit(
+        &f, "(module\nstart approval {\"message\":\"May I?\",\"timeout_ms\":20}\nwait any\n", NULL);
+    expect_answer(late, "nobody answered in time");
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(where_nobody_can_be_asked_an_agent_is_told_no) {
+    fixture_open(&f, "question-unattended");
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, ASK_A_PERSON, NULL);
+    expect_answer(id, "nobody can be asked here");
+    fixture_close(&f);
+}
+END_TEST
+
 /* A variable that the policy asks about is asked for before the agent starts. */
 START_TEST(what_is_not_a_tool_is_asked_before_the_start) {
     struct sh_err err = {0};
@@ -161,15 +240,21 @@ START_TEST(an_answer_to_nothing_is_an_error) {
 END_TEST
 
 static Suite *suite(void) {
-    const TTest *const tests[] = {once_allows_one_call_and_asks_again_for_the_next,
-                                  run_allows_the_tool_for_the_rest_of_the_workflow,
-                                  always_is_a_grant_to_the_module_and_outlives_the_process,
-                                  a_question_survives_a_crash_before_and_after_its_answer,
-                                  without_an_answer_in_time_it_is_denied,
-                                  where_nobody_can_be_asked_it_is_denied_at_once,
-                                  what_is_not_a_tool_is_asked_before_the_start,
-                                  an_answer_to_nothing_is_an_error,
-                                  NULL};
+    const TTest *const tests[] = {
+        once_allows_one_call_and_asks_again_for_the_next,
+        nobody_is_asked_for_what_is_not_set_up,
+        run_allows_the_tool_for_the_rest_of_the_workflow,
+        always_is_a_grant_to_the_module_and_outlives_the_process,
+        a_question_survives_a_crash_before_and_after_its_answer,
+        without_an_answer_in_time_it_is_denied,
+        where_nobody_can_be_asked_it_is_denied_at_once,
+        an_agent_asks_a_person_and_gets_yes_or_no,
+        a_question_of_an_agent_survives_a_crash_before_and_after_its_answer,
+        a_question_of_an_agent_that_nobody_answers_is_a_no,
+        where_nobody_can_be_asked_an_agent_is_told_no,
+        what_is_not_a_tool_is_asked_before_the_start,
+        an_answer_to_nothing_is_an_error,
+        NULL};
     return sh_suite("engine_approval", tests);
 }
 SH_TEST_MAIN(suite)

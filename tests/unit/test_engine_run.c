@@ -133,14 +133,30 @@ START_TEST(a_device_line_carries_its_id_back) {
         run_one("(module\n"
                 "start line {\"op\":\"calculator\",\"args\":{\"n\":3},\"id\":\"q1\"}\nwait any\n"
                 "start line {\"op\":\"input\",\"id\":2}\nwait any\n"
-                "start line nonsense\nwait any\n",
+                "start line nonsense\nwait any\n"
+                "start line {\"id\": \"q4\", \"x\\u0000\": 1}\nwait any\n"
+                "start line {\"id\":5}\nwait any\n"
+                "start line {\"id\":[6,7], nonsense}\nwait any\n",
                 "completed", NULL);
     json_t *body = NULL;
     fixture_count(events, "ActivityCompleted", &body);
     ck_assert_str_eq(json_string_value(json_object_get(body, "id")), "q1");
-    ck_assert_uint_eq(fixture_count(events, "ActivityFailed", &body), 1);
+    ck_assert_uint_eq(fixture_count(events, "ActivityFailed", &body), 4);
     ck_assert_str_eq(json_string_value(json_object_get(json_object_get(body, "error"), "code")),
                      "invalid_json");
+    ck_assert_ptr_null(json_object_get(body, "id"));
+    json_t *ids = json_array(), *expected = json_pack("[s,i]", "q4", 5);
+    size_t i;
+    json_t *ev;
+    json_array_foreach(events, i, ev) {
+        json_t *id = json_object_get(json_object_get(ev, "body"), "id");
+        if (sh_str_eqz(sh_json_get_str(ev, "type"), "ActivityFailed") && id) {
+            json_array_append(ids, id);
+        }
+    }
+    ck_assert(json_equal(ids, expected));
+    json_decref(ids);
+    json_decref(expected);
     json_decref(events);
     fixture_close(&f);
 }
@@ -398,6 +414,18 @@ START_TEST(a_query_has_1_to_10000_characters) {
 }
 END_TEST
 
+START_TEST(an_outcome_that_comes_while_a_checkpoint_is_written_does_not_run_the_old_agent) {
+    json_t *events;
+
+    fixture_open(&f, "checkpoint-outcome");
+    events = run_one("(module\nstart calculator {\"n\":1}\ncheckpoint state\nprint end\n",
+                     "completed", "began anew\nend");
+    ck_assert_uint_eq(fixture_count(events, "Checkpoint", NULL), 1);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(a_checkpoint_starts_the_agent_anew) {
     json_t *events;
 
@@ -406,6 +434,33 @@ START_TEST(a_checkpoint_starts_the_agent_anew) {
                      "start calculator {\"n\":2}\nwait any\n",
                      "completed", NULL);
     ck_assert_uint_eq(fixture_count(events, "Checkpoint", NULL), 1);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+/* As an agent does that waits with a limit, drops the timer and makes a checkpoint. */
+START_TEST(what_was_dropped_before_a_checkpoint_may_end_after_it) {
+    json_t *events;
+
+    fixture_open(&f, "checkpoint-dropped");
+    events =
+        run_one("(module\nstart sleep {\"ms\":30}\ncheckpoint state\nstart sleep {\"ms\":120}\n"
+                "wait 3\nprint end\n",
+                "completed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "TimerFired", NULL), 3);
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
+START_TEST(a_device_reads_the_state_of_the_last_checkpoint) {
+    json_t *events;
+
+    fixture_open(&f, "checkpoint-state");
+    events = run_one("(module\nstart state {}\nwait any\ncheckpoint {\"n\":1}\n", "completed",
+                     "1 {\"ok\":{\"found\":false,\"state\":null}}\n"
+                     "2 {\"ok\":{\"found\":true,\"state\":{\"n\":1}}}\nbegan anew");
     json_decref(events);
     fixture_close(&f);
 }
@@ -431,6 +486,9 @@ static Suite *suite(void) {
         an_idempotency_key_submits_once,
         a_query_has_1_to_10000_characters,
         a_checkpoint_starts_the_agent_anew,
+        a_device_reads_the_state_of_the_last_checkpoint,
+        what_was_dropped_before_a_checkpoint_may_end_after_it,
+        an_outcome_that_comes_while_a_checkpoint_is_written_does_not_run_the_old_agent,
         NULL};
     return sh_suite("engine_run", tests);
 }

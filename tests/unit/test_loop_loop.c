@@ -350,6 +350,28 @@ START_TEST(free_waits_for_jobs_and_runs_their_done) {
 }
 END_TEST
 
+static void look_at_mask(struct sh_job *job) {
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
+    sigset_t blocked;
+    (void)job;
+    ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, NULL, &blocked), 0);
+    ck_assert_int_eq(sigismember(&blocked, SIGTERM), 1);
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        ck_assert_int_eq(sigismember(&blocked, faults[i]), 0);
+    }
+}
+
+START_TEST(pool_threads_leave_signals_to_others_but_not_their_own_faults) {
+    struct sh_loop *l = new_loop();
+    struct counted c = {.job = {.work = look_at_mask, .done = work_done}, .loop = l, .worked = 1};
+    atomic_store(&jobs_left, 1);
+    sh_loop_submit(l, SH_POOL_FILES, &c.job);
+    sh_loop_run(l);
+    ck_assert_int_eq(c.done, 1);
+    sh_loop_free(l);
+}
+END_TEST
+
 static int gate[2];
 
 static void wait_at_gate(struct sh_job *job) {
@@ -360,23 +382,30 @@ static void wait_at_gate(struct sh_job *job) {
 
 static void open_gate(struct sh_job *job) {
     (void)job;
-    ck_assert_int_eq(write(gate[1], "xx", 2), 2);
+    ck_assert_int_eq(write(gate[1], "xxxx", 4), 4);
 }
 
-START_TEST(a_pool_that_waits_does_not_hold_up_the_other) {
+/* As many jobs wait as a pool can have threads; who lets them go works in another pool. */
+START_TEST(a_pool_that_waits_does_not_hold_up_another) {
+    enum { WAITERS = 4 };
+    enum sh_pool waiting = _i ? SH_POOL_COMPILE : SH_POOL_FILES;
     struct sh_loop *l = new_loop();
+    struct counted *c = sh_new_array(struct counted, WAITERS + 1);
     ck_assert_int_eq(pipe(gate), 0);
-    struct counted c[3] = {{.loop = l}, {.loop = l}, {.loop = l}};
-    atomic_store(&jobs_left, 3);
-    for (int i = 0; i < 3; i++) {
+    atomic_store(&jobs_left, WAITERS + 1);
+    for (int i = 0; i <= WAITERS; i++) {
+        c[i].loop = l;
         c[i].worked = 1;
-        c[i].job.work = i < 2 ? wait_at_gate : open_gate;
+        c[i].job.work = i < WAITERS ? wait_at_gate : open_gate;
         c[i].job.done = work_done;
-        sh_loop_submit(l, i < 2 ? SH_POOL_FILES : SH_POOL_COMPUTE, &c[i].job);
+        sh_loop_submit(l, i < WAITERS ? waiting : SH_POOL_COMPUTE, &c[i].job);
     }
     sh_loop_run(l);
-    ck_assert_int_eq(c[0].done + c[1].done + c[2].done, 3);
+    for (int i = 0; i <= WAITERS; i++) {
+        ck_assert_int_eq(c[i].done, 1);
+    }
     sh_loop_free(l);
+    sh_free(c);
 }
 END_TEST
 
@@ -435,12 +464,15 @@ static Suite *suite(void) {
         the_hook_runs_after_handles_of_others,
         jobs_work_on_a_thread_and_end_on_the_loop,
         free_waits_for_jobs_and_runs_their_done,
-        a_pool_that_waits_does_not_hold_up_the_other,
+        pool_threads_leave_signals_to_others_but_not_their_own_faults,
         without_descriptors_there_is_no_loop_but_an_error,
         NULL,
     };
     Suite *s = sh_suite("loop_loop", tests);
-    TCase *aborts = tcase_create("abort");
+    TCase *aborts = tcase_create("abort"), *pools = tcase_create("pools");
+    tcase_set_timeout(pools, SH_TEST_SECONDS);
+    tcase_add_loop_test(pools, a_pool_that_waits_does_not_hold_up_another, 0, 2);
+    suite_add_tcase(s, pools);
     tcase_add_test_raise_signal(aborts, stopping_from_another_thread_is_a_bug, SIGABRT);
     suite_add_tcase(s, aborts);
     return s;

@@ -148,6 +148,14 @@ START_TEST(checkpoint_larger_than_its_limit_is_refused) {
 }
 END_TEST
 
+START_TEST(a_result_given_before_a_checkpoint_is_given) {
+    sh_guest_done(&guest);
+    config.result_given = true;
+    sh_guest_init(&guest, &config);
+    ck_assert_int_eq(call("output", 0, 2, 0, 0), -SH_ERRNO_EXIST);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         every_pointer_outside_of_memory_is_a_fault,
@@ -157,6 +165,7 @@ static Suite *suite(void) {
         emit_and_publish_are_bounded_and_numbered,
         checkpoint_keeps_the_state_and_never_answers,
         checkpoint_larger_than_its_limit_is_refused,
+        a_result_given_before_a_checkpoint_is_given,
     };
     Suite *s = suite_create("microsandbox_calls");
     TCase *c = tcase_create("calls");

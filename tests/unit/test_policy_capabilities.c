@@ -62,6 +62,15 @@ START_TEST(every_member_survives_a_round_trip) {
           "{\"filesystem\":[{\"bytes\":1073741824,\"dir_perms\":[\"read\",\"write\"],"
           "\"file_perms\":[\"read\"],\"guest\":\"/d\",\"host\":\"/srv/base/data\"}],"
           "\"required\":[\"/d\"]}");
+    dumps("{\"filesystem\":[{\"host\":\"/\",\"capture\":\"1GiB\"}]}",
+          "{\"filesystem\":[{\"capture\":1073741824,\"dir_perms\":[\"read\"],"
+          "\"file_perms\":[\"read\"],\"guest\":\"/\",\"host\":\"/\"}]}");
+    dumps("{\"filesystem\":[{\"host\":\"/\",\"capture\":0}]}",
+          "{\"filesystem\":[{\"capture\":0,\"dir_perms\":[\"read\"],"
+          "\"file_perms\":[\"read\"],\"guest\":\"/\",\"host\":\"/\"}]}");
+    dumps("{\"filesystem\":[{\"host\":\"/\",\"capture\":\"16MiB\"}]}",
+          "{\"filesystem\":[{\"dir_perms\":[\"read\"],\"file_perms\":[\"read\"],\"guest\":\"/\","
+          "\"host\":\"/\"}]}");
     dumps("{\"filesystem\":[{\"host\":\"/\"}]}",
           "{\"filesystem\":[{\"dir_perms\":[\"read\"],\"file_perms\":[\"read\"],\"guest\":\"/\","
           "\"host\":\"/\"}]}");
@@ -98,6 +107,9 @@ START_TEST(wrong_types_and_values_name_the_member) {
     refused("{\"filesystem\":[{\"host\":\"/a\",\"dir_perms\":[\"exec\"]}]}", "\"read\" or");
     refused("{\"filesystem\":[{\"host\":\"/a\",\"dir_perms\":[\"read\",\"read\"]}]}", "each once");
     refused("{\"filesystem\":[{\"host\":\"/a\",\"bytes\":5}]}", "bytes");
+    refused("{\"filesystem\":[{\"host\":\"/a\",\"capture\":1073741825}]}", "at most 1 GiB");
+    refused("{\"filesystem\":[{\"host\":\"/a\",\"capture\":-1}]}", "capture");
+    refused("{\"filesystem\":[{\"host\":\"/a\",\"capture\":\"much\"}]}", "capture");
     refused("{\"network\":[{\"scheme\":\"ftp\",\"host\":\"a\"}]}", "network[0].scheme");
     refused("{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\"}]}", "network[0].port");
     refused("{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":1,\"path\":\"/\"}]}",

@@ -181,14 +181,16 @@ START_TEST(a_refused_directory_refuses_what_contains_it) {
 }
 END_TEST
 
-START_TEST(write_allowances_take_the_least) {
+START_TEST(write_allowances_and_captures_take_the_least) {
     struct sh_decision d = {0};
     decide("{\"rules\":[{\"agent\":\"*\",\"allow\":{\"filesystem\":[{\"host\":\"/a\",\"guest\":"
-           "\"/p\",\"dir_perms\":[\"write\",\"read\"],\"bytes\":1000}]}}]}",
-           "{\"filesystem\":[{\"host\":\"/\",\"dir_perms\":[\"read\",\"write\"],\"bytes\":500}]}",
+           "\"/p\",\"dir_perms\":[\"write\",\"read\"],\"bytes\":1000,\"capture\":3000}]}}]}",
+           "{\"filesystem\":[{\"host\":\"/\",\"dir_perms\":[\"read\",\"write\"],\"bytes\":500,"
+           "\"capture\":4000}]}",
            "{\"filesystem\":[{\"host\":\"/a/b\",\"dir_perms\":[\"write\"],\"bytes\":700}]}", &d);
     ck_assert_uint_eq(d.effective.n_mounts, 1);
     ck_assert_uint_eq(d.effective.mounts[0].bytes, 500);
+    ck_assert_uint_eq(d.effective.mounts[0].capture, 3000);
     sh_decision_done(&d);
 }
 END_TEST
@@ -385,7 +387,7 @@ static Suite *suite(void) {
                                   what_a_manifest_requires_is_a_denial,
                                   mounts_are_within_by_components_and_permissions,
                                   a_refused_directory_refuses_what_contains_it,
-                                  write_allowances_take_the_least,
+                                  write_allowances_and_captures_take_the_least,
                                   network_rules_are_contained_in_every_part,
                                   variables_are_allowed_by_name_or_exact_value,
                                   limits_are_the_least_of_those_said,

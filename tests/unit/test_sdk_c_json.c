@@ -171,6 +171,22 @@ START_TEST(a_long_text_survives_writing_and_reading) {
 }
 END_TEST
 
+START_TEST(a_text_with_a_length_may_have_nul_which_is_replaced) {
+    struct shannon_json w = {0};
+    char *json;
+
+    shannon_json_open(&w, '[');
+    shannon_json_strn(&w, "a\0b\0", 4);
+    shannon_json_strn(&w, "xyz", 2);
+    shannon_json_strn(&w, "", 0);
+    shannon_json_close(&w, ']');
+    json = shannon_json_take(&w);
+    ck_assert_str_eq(json, "[\"a\xef\xbf\xbd"
+                           "b\xef\xbf\xbd\",\"xy\",\"\"]");
+    free(json);
+}
+END_TEST
+
 START_TEST(every_cut_and_every_changed_byte_is_survived) {
     const char *text =
         "{\"ok\":{\"content\":\"a\\u00e9\\ud83d\\ude00\",\"n\":[1,-2.5e3,true,null]}}";
@@ -207,6 +223,7 @@ int main(void) {
     tcase_add_test(tcase, the_writer_puts_commas_and_quotes);
     tcase_add_test(tcase, bytes_that_are_not_utf8_become_the_replacement_character);
     tcase_add_test(tcase, a_long_text_survives_writing_and_reading);
+    tcase_add_test(tcase, a_text_with_a_length_may_have_nul_which_is_replaced);
     tcase_add_test(tcase, every_cut_and_every_changed_byte_is_survived);
     suite_add_tcase(suite, tcase);
     runner = srunner_create(suite);

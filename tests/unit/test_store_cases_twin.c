@@ -7,6 +7,7 @@ static Suite *suite(void) {
     TCase *tcase = tcase_create("twin");
     tcase_set_timeout(tcase, SH_TEST_SECONDS);
     fx_add_cases(tcase, kinds);
+    fx_add_owner_cases(tcase, kinds);
     suite_add_tcase(s, tcase);
     return s;
 }

@@ -132,6 +132,21 @@ START_TEST(what_is_wrong_is_an_error) {
 }
 END_TEST
 
+START_TEST(nul_in_the_text_is_replaced_and_nothing_else_is_lost) {
+    struct read r;
+    feed(&r,
+         SH_STR("data: " CHUNK("{\"content\":\"a\\u0000b\"}") "\n\ndata: " CHUNK(
+             "{\"content\":\"\\\\u0000\"}") "\n\ndata: [DONE]\n\n"),
+         0, 0);
+    ck_assert_msg(r.stream.err.code == 0, "%s", r.stream.err.message);
+    sh_assert_str(sh_buf_str(&r.stream.answer.content), "a\xef\xbf\xbd"
+                                                        "b\\u0000");
+    sh_assert_str(sh_buf_str(&r.deltas), "a\xef\xbf\xbd"
+                                         "b\\u0000");
+    done(&r);
+}
+END_TEST
+
 START_TEST(odd_types_are_taken_as_absent) {
     static const char *const rows[] = {"1",
                                        "null",
@@ -213,6 +228,7 @@ static Suite *suite(void) {
                                   one_json_object_is_kept_whole,
                                   what_is_wrong_is_an_error,
                                   odd_types_are_taken_as_absent,
+                                  nul_in_the_text_is_replaced_and_nothing_else_is_lost,
                                   lines_answers_and_calls_hold_at_their_edges,
                                   NULL};
     return sh_suite("tools_llm_stream", tests);

@@ -333,6 +333,98 @@ START_TEST(output_is_an_effect_and_limited) {
 }
 END_TEST
 
+START_TEST(a_line_asks_to_begin_anew_and_the_write_does_not_return) {
+    struct fx f;
+    int fd;
+    const uint64_t a[4] = {5, FX_IOV, 1, FX_OUT};
+
+    fx_plain(&f);
+    fd = fx_open(&f, 4, "shannon", 0, FX_RW);
+    ck_assert_int_eq(fd, 5);
+    fx_iov(&f, FX_DATA,
+           (uint32_t)fx_put(&f, FX_DATA,
+                            "{\"id\":1,\"op\":\"checkpoint\",\"args\":{\"state\":"
+                            "{\"b\":[1, \"\\u00e4\"],\"a\":null}}}\n{\"op\":2}\n"));
+    ck_assert_int_eq(fx_step(&f, false, "fd_write", a), SH_CALL_PENDING);
+    ck_assert(!f.g.checkpointed); /* nothing is read on a fiber */
+    ck_assert(sh_guest_line_read(&f.g));
+    ck_assert(!sh_guest_line_read(&f.g));
+    ck_assert_int_eq(fx_step(&f, true, "fd_write", a), SH_CALL_PENDING);
+    ck_assert(f.g.checkpointed);
+    sh_assert_str(f.g.wait.state, "{\"a\":null,\"b\":[1,\"\u00e4\"]}");
+    ck_assert_uint_eq(f.g.wait.input.len, 0);
+    ck_assert_int_eq(fx_step(&f, true, "fd_write", a), SH_CALL_PENDING);
+    ck_assert_uint_eq(f.g.n_effects, 0); /* no activity, and nothing after it */
+    ck_assert_uint_eq(f.g.ordinal, 0);
+    fx_done(&f);
+
+    fx_plain(&f);
+    fd = fx_open(&f, 4, "shannon", 0, FX_RW);
+    ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"continue_as_new\",\"args\":{\"input\":7}}\n"),
+                     SH_CALL_PENDING);
+    sh_assert_str(f.g.wait.input, "7");
+    ck_assert_uint_eq(f.g.wait.state.len, 0);
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does) {
+    static const char *const wrong[] = {
+        "{\"op\":\"checkpoint\"}\n",
+        "{\"op\":\"checkpoint\",\"args\":{\"input\":1}}\n",
+        "{\"op\":\"checkpoint\",\"args\":[1]}\n",
+        "{\"op\":\"continue_as_new\",\"args\":{\"state\":1}}\n",
+    };
+    struct fx f;
+    int fd;
+
+    fx_plain(&f);
+    fd = fx_open(&f, 4, "shannon", 0, FX_RW);
+    for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+        ck_assert_int_eq(fx_write(&f, fd, wrong[i]), -E_INVAL);
+    }
+    ck_assert_uint_eq(f.g.n_effects, 0);
+    ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"sleep\"}\n"), 15);
+    ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"checkpoint\",\"args\":{\"state\":1}}\n"), -E_BUSY);
+    complete(&f, 1, 10, "{\"ok\":1}");
+    ck_assert_int_eq(fx_read(&f, fd, 100), 9);
+    ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"checkpoint\",\"args\":{\"state\":1}}\n"),
+                     SH_CALL_PENDING);
+    ck_assert(f.g.checkpointed);
+    fx_done(&f);
+}
+END_TEST
+
+/* They are looked at, and start their activities all the same: once, and in their order. */
+START_TEST(lines_that_only_speak_of_it_are_ordinary) {
+    static const char *const lines[] = {
+        "{\"op\":\"llm\",\"args\":{\"prompt\":\"checkpoint\"}}",
+        "{\"op\":{\"checkpoint\":1}}",
+        "{\"x\":\"checkpoint\"",
+        "\"continue_as_new\"",
+        "{\"op\":\"\\u0063heckpoint\"}",
+        "checkpoint",
+    };
+    enum { N = sizeof(lines) / sizeof(lines[0]) };
+    struct fx f;
+    int fd;
+
+    fx_plain(&f);
+    fd = fx_open(&f, 4, "shannon", 0, FX_RW);
+    for (size_t i = 0; i < N; i++) {
+        sh_auto(sh_free_p) char *line = sh_asprintf("%s\n", lines[i]);
+
+        sh_guest_effects_taken(&f.g);
+        ck_assert_int_eq(fx_write(&f, fd, line), (int)strlen(line));
+        ck_assert_uint_eq(f.g.n_effects, 1);
+        sh_assert_str(f.g.effects[0].b, lines[i]);
+        ck_assert_uint_eq(f.g.ordinal, i + 1);
+    }
+    ck_assert(!f.g.checkpointed);
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(devices_do_what_they_are_for) {
     struct fx f;
     int zero, null, random;
@@ -360,18 +452,20 @@ START_TEST(devices_do_what_they_are_for) {
 END_TEST
 
 static Suite *suite(void) {
-    return sh_suite("wasi_dev",
-                    (const TTest *const[]){
-                        lines_start_activities_and_results_come_in_journal_order,
-                        a_reader_and_a_writer_share_a_channel, closing_drops_what_is_outstanding,
-                        lines_end_at_their_limit, too_many_at_once_is_a_short_write_then_an_error,
-                        nonblocking_reads_wait_for_poll,
-                        poll_waits_for_activities_and_reports_delays_that_passed,
-                        a_cancel_is_told_to_who_polls, clocks_alone_sleep_the_earliest_delay,
-                        polls_that_need_not_wait_do_not, polls_are_bounded_and_checked,
-                        given_standard_input_is_read_to_its_end,
-                        live_standard_input_comes_from_the_tape, output_is_an_effect_and_limited,
-                        devices_do_what_they_are_for, NULL});
+    return sh_suite(
+        "wasi_dev",
+        (const TTest *const[]){
+            lines_start_activities_and_results_come_in_journal_order,
+            a_reader_and_a_writer_share_a_channel, closing_drops_what_is_outstanding,
+            a_line_asks_to_begin_anew_and_the_write_does_not_return,
+            a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does,
+            lines_that_only_speak_of_it_are_ordinary, lines_end_at_their_limit,
+            too_many_at_once_is_a_short_write_then_an_error, nonblocking_reads_wait_for_poll,
+            poll_waits_for_activities_and_reports_delays_that_passed, a_cancel_is_told_to_who_polls,
+            clocks_alone_sleep_the_earliest_delay, polls_that_need_not_wait_do_not,
+            polls_are_bounded_and_checked, given_standard_input_is_read_to_its_end,
+            live_standard_input_comes_from_the_tape, output_is_an_effect_and_limited,
+            devices_do_what_they_are_for, NULL});
 }
 
 SH_TEST_MAIN(suite)

@@ -109,6 +109,37 @@ START_TEST(protected_file_is_kept_from_directories_that_contain_it) {
 }
 END_TEST
 
+static int open_descriptors(void) {
+    int n = 0;
+
+    for (int fd = 0; fd < 512; fd++) {
+        n += fcntl(fd, F_GETFD) >= 0;
+    }
+    return n;
+}
+
+START_TEST(looking_at_a_directory_leaves_no_descriptor_open) {
+    struct fx f;
+    int before;
+
+    fx_dirs(&f);
+    map_host(&f, f.mapped);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/data"), 0700), 0);
+    ck_assert_int_eq(mkdir(at(&f, "mapped/data2"), 0700), 0);
+    protected_paths[0] = at(&f, "mapped/data");
+    before = open_descriptors();
+    for (int i = 0; i < 3; i++) {
+        allowed(&f, at(&f, "mapped/data2"));
+        refused(&f, at(&f, "mapped/data"), " is ");
+        refused(&f, f.mapped, "contains");
+    }
+    ck_assert_int_eq(open_descriptors(), before);
+    protected_paths[0] = NULL;
+    f.mount[0].host = f.mapped;
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(kernel_interfaces_are_refused_by_name) {
     struct fx f;
 
@@ -128,6 +159,7 @@ static Suite *suite(void) {
         verifying_does_not_need_the_directory,
         what_is_or_holds_or_lies_in_a_protected_directory_is_refused,
         protected_file_is_kept_from_directories_that_contain_it,
+        looking_at_a_directory_leaves_no_descriptor_open,
         kernel_interfaces_are_refused_by_name,
         NULL,
     };

@@ -237,6 +237,68 @@ START_TEST(changes_that_the_crash_hid_are_made_again_and_succeed) {
 }
 END_TEST
 
+static void append_again(const char *foreign, const char *expected) {
+    struct tape t = {.n = 0};
+    struct fx f;
+    char text[64] = "", path[160];
+    FILE *file;
+    int fd;
+
+    set_up(&f);
+    for (int run = 0; run < 2; run++) {
+        fd = fx_open(&f, 3, "a", 0, FX_RW);
+        ck_assert_int_eq(fx_call(&f, "fd_fdstat_set_flags", (uint64_t)fd, FD_APPEND), E_OK);
+        ck_assert_int_eq(fx_write(&f, fd, "+x"), 2);
+        if (run == 0) {
+            record(&f, &t); /* what comes now is lost from the journal */
+        }
+        ck_assert_int_eq(fx_write(&f, fd, "+x"), 2);
+        if (run == 0 || !*foreign) {
+            ck_assert_int_eq(fx_call(&f, "fd_tell", (uint64_t)fd, FX_OUT), E_OK);
+            ck_assert_uint_eq(fx_u64(&f, FX_OUT), strlen("hello world+x+x"));
+        }
+        if (run == 0) {
+            if (*foreign) { /* somebody else was there before the second */
+                (void)snprintf(text, sizeof(text), "hello world+x%s", foreign);
+                fx_host_file(&f, "mapped/a", text);
+            }
+            again(&f, &t);
+        }
+    }
+    ck_assert_int_eq(fx_write(&f, fd, "+x"), 2); /* this one was never made */
+    (void)snprintf(path, sizeof(path), "%s/a", f.mapped);
+    memset(text, 0, sizeof(text));
+    file = fopen(path, "r");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, file), 0);
+    ck_assert_int_eq(fclose(file), 0);
+    ck_assert_str_eq(text, expected);
+    tape_free(&t);
+    fx_done(&f);
+}
+
+START_TEST(an_append_that_the_crash_hid_is_there_once) {
+    append_again("", "hello world+x+x+x");
+    append_again("other", "hello world+xother+x+x");
+    append_again("+", "hello world+x++x+x");
+}
+END_TEST
+
+START_TEST(a_first_change_that_the_crash_hid_succeeds_though_the_journal_shows_nothing) {
+    struct fx f;
+
+    set_up(&f);
+    ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "d"), E_OK);
+    fx_stop(&f);
+    f.config.again = true;
+    fx_start(&f);
+    ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "d"), E_OK);
+    ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "e"), E_OK);
+    ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "d"), E_EXIST);
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(a_fresh_run_is_told_that_a_directory_exists) {
     struct fx f;
 
@@ -285,15 +347,17 @@ START_TEST(bytes_written_to_a_mapped_directory_are_limited) {
 END_TEST
 
 static Suite *suite(void) {
-    return sh_suite(
-        "wasi_replay",
-        (const TTest *const[]){a_tape_answers_without_the_directory,
-                               a_run_goes_on_with_the_file_it_had, a_file_that_changed_ends_the_run,
-                               another_question_is_nondeterminism, a_cut_answer_is_corrupt,
-                               changes_that_the_crash_hid_are_made_again_and_succeed,
-                               a_fresh_run_is_told_that_a_directory_exists,
-                               full_effects_wait_for_room_and_lose_nothing,
-                               bytes_written_to_a_mapped_directory_are_limited, NULL});
+    return sh_suite("wasi_replay",
+                    (const TTest *const[]){
+                        a_tape_answers_without_the_directory, a_run_goes_on_with_the_file_it_had,
+                        a_file_that_changed_ends_the_run, another_question_is_nondeterminism,
+                        a_cut_answer_is_corrupt,
+                        changes_that_the_crash_hid_are_made_again_and_succeed,
+                        an_append_that_the_crash_hid_is_there_once,
+                        a_first_change_that_the_crash_hid_succeeds_though_the_journal_shows_nothing,
+                        a_fresh_run_is_told_that_a_directory_exists,
+                        full_effects_wait_for_room_and_lose_nothing,
+                        bytes_written_to_a_mapped_directory_are_limited, NULL});
 }
 
 SH_TEST_MAIN(suite)

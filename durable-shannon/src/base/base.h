@@ -2,6 +2,7 @@
 #ifndef SH_BASE_H
 #define SH_BASE_H
 
+#include "base/disk.h"
 #include "base/err.h"
 #include "base/fault.h"
 #include "base/hash.h"

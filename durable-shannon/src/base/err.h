@@ -47,7 +47,11 @@
     X(TIMEOUT, "timeout", "it took too long", true, 504, 124)                                      \
     X(UPSTREAM, "upstream_error", "the remote service failed", true, 502, 125)                     \
     X(UPSTREAM_REJECTED, "upstream_rejected", "the remote service refused", false, 502, 125)       \
-    X(OUTCOME_UNKNOWN, "outcome_unknown", "a crash hid the outcome", false, 500, 125)
+    X(OUTCOME_UNKNOWN, "outcome_unknown", "a crash hid the outcome", false, 500, 125)              \
+    X(QUARANTINED, "quarantined", "the process died of it again and again", false, 500, 125)       \
+    X(UNCONFIGURED, "not_configured", "the operator has not set this up", false, 503, 125)         \
+    X(GONE, "gone", "it was there and is no longer kept", false, 410, 125)                         \
+    X(FENCED, "fenced", "another process has taken over", false, 503, 125)
 
 enum sh_code {
     SH_OK = 0,

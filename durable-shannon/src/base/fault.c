@@ -1,6 +1,6 @@
-/* The fault plan (fail the k-th fallible call) and the crash plan (die at the k-th hit of a named
- * point). Both count hits; neither costs anything where SH_FAULTS is not defined, because then the
- * macros never call here. */
+/* The fault plan (fail the k-th fallible call), the crash plan (die at the k-th hit of a named
+ * point) and the hang plan (stay there). All count hits; none costs anything where SH_FAULTS is not
+ * defined, because then the macros never call here. */
 #include "base/fault.h"
 
 #include <errno.h>
@@ -19,18 +19,39 @@ static struct {
     _Atomic uint64_t hits;
     _Atomic uint64_t fail_at; /* 0: disarmed */
     atomic_bool from_then_on;
+    _Atomic(const char *) failed;
 } plan;
 
 bool sh_fault_hit(const char *name) {
-    (void)name;
     uint64_t hit = atomic_fetch_add(&plan.hits, 1) + 1;
     uint64_t at = atomic_load(&plan.fail_at);
-    return at && (hit == at || (hit > at && atomic_load(&plan.from_then_on)));
+    bool fails = at && (hit == at || (hit > at && atomic_load(&plan.from_then_on)));
+
+    if (fails && hit == at) {
+        atomic_store(&plan.failed, name);
+    }
+    return fails;
+}
+
+const char *sh_fault_first(void) {
+    const char *name = atomic_load(&plan.failed);
+
+    return name ? name : "none";
+}
+
+bool sh_fault_hit_io(const char *name) {
+    bool fails = sh_fault_hit(name);
+
+    errno = fails ? EIO : errno;
+    return fails;
 }
 
 uint64_t sh_fault_plan(uint64_t k, bool from_then_on) {
     atomic_store(&plan.fail_at, 0);
     atomic_store(&plan.from_then_on, from_then_on);
+    if (k) {
+        atomic_store(&plan.failed, NULL);
+    }
     uint64_t hits = atomic_exchange(&plan.hits, 0);
     atomic_store(&plan.fail_at, k);
     return hits;
@@ -115,4 +136,68 @@ void sh_crash_hit(const char *name) {
             pause();
         }
     }
+}
+
+static struct {
+    _Atomic uint64_t hits;
+    _Atomic uint64_t from, to; /* hits that hang; 0: none */
+    _Atomic unsigned waiting;
+} hang;
+
+static struct {
+    pthread_once_t once;
+    char name[NAME_BYTES];
+    uint64_t from;
+    const char *until;
+    _Atomic uint64_t hits;
+} hang_env = {.once = PTHREAD_ONCE_INIT};
+
+static void parse_hang(void) {
+    const char *at = getenv("SHANNON_HANG_AT");
+    const char *colon = at ? strrchr(at, ':') : NULL;
+
+    hang_env.until = getenv("SHANNON_HANG_UNTIL");
+    if (colon && hang_env.until && colon - at < NAME_BYTES) {
+        memcpy(hang_env.name, at, (size_t)(colon - at));
+        hang_env.from = strtoull(colon + 1, NULL, 10);
+    }
+}
+
+static bool hangs_now(uint64_t hit, uint64_t env_hit) {
+    uint64_t from = atomic_load(&hang.from);
+
+    return (from && hit >= from && hit < atomic_load(&hang.to)) ||
+           (env_hit && env_hit >= hang_env.from && access(hang_env.until, F_OK) != 0);
+}
+
+void sh_hang_hit(const char *name) {
+    uint64_t hit = atomic_fetch_add(&hang.hits, 1) + 1, env_hit = 0;
+
+    pthread_once(&hang_env.once, parse_hang);
+    if (hang_env.from && strcmp(name, hang_env.name) == 0) {
+        env_hit = atomic_fetch_add(&hang_env.hits, 1) + 1;
+    }
+    if (!hangs_now(hit, env_hit)) {
+        return;
+    }
+    atomic_fetch_add(&hang.waiting, 1);
+    while (hangs_now(hit, env_hit)) {
+        usleep(2000);
+    }
+    atomic_fetch_sub(&hang.waiting, 1);
+}
+
+void sh_hang_plan(uint64_t k, uint64_t n) {
+    atomic_store(&hang.from, 0);
+    atomic_store(&hang.hits, 0);
+    atomic_store(&hang.to, k + n);
+    atomic_store(&hang.from, k);
+}
+
+void sh_hang_release(void) {
+    atomic_store(&hang.from, 0);
+}
+
+unsigned sh_hang_waiting(void) {
+    return atomic_load(&hang.waiting);
 }

@@ -56,12 +56,51 @@ int sh_json_parse(struct sh_str text, size_t max_bytes, json_t **ret, struct sh_
     json_error_t error;
     json_t *value = json_loadb(text.len ? text.p : "", text.len,
                                JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+    if (!value && json_error_code(&error) == json_error_null_character) {
+        return sh_fail(err, SH_E_JSON,
+                       "line %d, column %d: a text with the character NUL (\\u0000), which no text "
+                       "may have: replace it",
+                       error.line, error.column);
+    }
     if (!value) {
         return sh_fail(err, SH_E_JSON, "expected one JSON value; line %d, column %d: %s",
                        error.line, error.column, error.text);
     }
     *ret = value;
     return 0;
+}
+
+/* The escape of NUL at or after `from` that is not itself escaped; text.len when there is none. */
+static size_t escaped_nul(struct sh_str text, size_t from) {
+    size_t i = from;
+    while (i + 6 <= text.len) {
+        const char *at = memchr(text.p + i, '\\', text.len - i);
+        if (!at) {
+            break;
+        }
+        i = (size_t)(at - text.p);
+        if (i + 6 <= text.len && memcmp(at, "\\u0000", 6) == 0) {
+            return i;
+        }
+        i += 2;
+    }
+    return text.len;
+}
+
+int sh_json_parse_foreign(struct sh_str text, size_t max_bytes, json_t **ret, struct sh_err *err) {
+    size_t i = text.len <= max_bytes ? escaped_nul(text, 0) : text.len;
+    if (i == text.len) {
+        return sh_json_parse(text, max_bytes, ret, err);
+    }
+    sh_auto(sh_free_p) char *copy = sh_try_alloc(text.len, max_bytes);
+    if (!copy) {
+        return sh_fail(err, SH_E_NOMEM, "no memory for %zu bytes of JSON", text.len);
+    }
+    memcpy(copy, text.p, text.len);
+    for (; i < text.len; i = escaped_nul(text, i + 6)) {
+        memcpy(copy + i, "\\ufffd", 6);
+    }
+    return sh_json_parse(sh_strn(copy, text.len), max_bytes, ret, err);
 }
 
 static int append(const char *p, size_t n, void *arg) {

@@ -14,6 +14,10 @@ struct sh_err;
  * gives  a reference in *ret       fails  SH_E_JSON, SH_E_LIMIT */
 int sh_json_parse(struct sh_str text, size_t max_bytes, json_t **ret, struct sh_err *err);
 
+/* The same for what a server of somebody else wrote, where \u0000 is no reason to lose all of it:
+ * it becomes U+FFFD.       fails  also SH_E_NOMEM */
+int sh_json_parse_foreign(struct sh_str text, size_t max_bytes, json_t **ret, struct sh_err *err);
+
 /* Canonical: compact, keys sorted, 17 digits for reals. Equal values give equal bytes. */
 void sh_json_dump(const json_t *value, struct sh_buf *out);
 char *sh_json_text(const json_t *value); /* the same, NUL-terminated, yours to free; aborts when

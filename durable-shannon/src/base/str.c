@@ -30,6 +30,10 @@ void sh_buf_init(struct sh_buf *b, size_t max) {
     *b = (struct sh_buf){.max = max};
 }
 
+void sh_buf_init_sure(struct sh_buf *b, size_t max) {
+    *b = (struct sh_buf){.max = max, .sure = true};
+}
+
 void sh_buf_done(struct sh_buf *b) {
     if (b) {
         sh_free(b->p);
@@ -63,7 +67,7 @@ static bool reserve(struct sh_buf *b, size_t n) {
     if (want <= b->len + n) { /* len + n <= max, so len + n + 1 <= most unless max is SIZE_MAX */
         want = b->len + n < SIZE_MAX ? b->len + n + 1 : SIZE_MAX;
     }
-    char *p = sh_try_grow(b->p, want, most);
+    char *p = b->sure ? sh_grow(b->p, want) : sh_try_grow(b->p, want, most);
     if (!p) {
         b->failed = true;
         return false;
@@ -134,7 +138,7 @@ char *sh_buf_take(struct sh_buf *b) {
     }
     char *p = b->p ? b->p : sh_strdup("");
     p[b->len] = '\0';
-    *b = (struct sh_buf){.max = b->max};
+    *b = (struct sh_buf){.max = b->max, .sure = b->sure};
     return p;
 }
 

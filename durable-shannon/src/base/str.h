@@ -32,9 +32,12 @@ size_t sh_utf8_count(struct sh_str s); /* characters (code points) of valid UTF-
 struct sh_buf {
     char *p;
     size_t len, cap, max;
-    bool failed;
+    bool failed, sure;
 };
 void sh_buf_init(struct sh_buf *b, size_t max);
+/* One that fails at its maximum only: where memory is gone it aborts, as sh_alloc does. For what
+ * was admitted already and has nobody to be refused to, above all what goes into a journal. */
+void sh_buf_init_sure(struct sh_buf *b, size_t max);
 void sh_buf_done(struct sh_buf *b);  /* also as sh_auto(sh_buf_done) */
 void sh_buf_clear(struct sh_buf *b); /* empty and not failed; keeps the memory */
 void sh_buf_add(struct sh_buf *b, const void *p, size_t n);

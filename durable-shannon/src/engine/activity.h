@@ -1,5 +1,6 @@
 /* Activities: what an agent asks of the world. One struct per activity without a durable outcome:
  *
+ *   STARTING (a child workflow is being made, children.h) -> OUT
  *   ASKED (a person decides first) -> READY or, denied, gone
  *   READY (an input before it is not durable yet) -> OUT (called, or its timer runs)
  *       -> BACKOFF (a retryable failure was journaled) -> OUT ...
@@ -8,6 +9,7 @@
 #define SH_ENGINE_ACTIVITY_H
 
 #include "engine/journal.h"
+#include "engine/retry.h"
 #include "tools/tools.h"
 
 struct sh_workflow;
@@ -17,12 +19,9 @@ enum sh_activity_state {
     SH_ACTIVITY_ASKED,
     SH_ACTIVITY_READY,
     SH_ACTIVITY_OUT,
-    SH_ACTIVITY_BACKOFF
-};
-
-struct sh_retry { /* defaults: 4 attempts from 500 ms, doubling, at most 30 s */
-    unsigned attempts;
-    uint64_t backoff_ms, backoff_max_ms;
+    SH_ACTIVITY_BACKOFF,
+    SH_ACTIVITY_STARTING,
+    SH_ACTIVITY_BROKE /* the budget is used up: nothing is journaled */
 };
 
 struct sh_activity {
@@ -37,12 +36,19 @@ struct sh_activity {
     char key[SH_ID_MAX + 24];
     struct sh_retry retry;
     uint64_t timeout_ms;
+    uint64_t
+        heartbeat_ms; /* an attempt that shows no sign of life for so long has failed; 0: any */
     bool at_most_once;
+    bool compensates; /* its events are Compensation*; it is no activity of the guest (compensate.c)
+                       */
     unsigned attempt; /* from 1 */
     int64_t due_us;   /* sleep, backoff */
     uint64_t delta_bytes;
+    uint64_t reserved_tokens; /* of the budget, until the outcome is there */
+    double reserved_usd;
+    json_t *spent;          /* by the child that it started, once known */
     uint64_t signal_number; /* of a wait for a signal, among those for its name */
-    struct sh_timer timer;
+    struct sh_timer timer, silence;
     struct sh_tool_run *run;
 };
 
@@ -58,14 +64,29 @@ bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str o
                        struct sh_str args);
 /* Inputs became durable: let READY activities leave. */
 void sh_activities_dispatch(struct sh_workflow *wf);
+/* The budget was raised: those that it stopped begin. */
+void sh_activities_resume(struct sh_workflow *wf);
 /* A person has answered; the activity may not have been asked for again yet, then nothing happens.
  */
 void sh_activity_approved(struct sh_workflow *wf, uint64_t ordinal);
 void sh_activity_denied(struct sh_workflow *wf, uint64_t ordinal, const struct sh_err *why);
+/* {ordinal, op, args, id?}, new: what a journal keeps of the request, options and all. */
+json_t *sh_activity_request_body(const struct sh_activity *a);
+/* It will not happen: its request and the reason are one event. Frees a. */
+void sh_activity_refuse(struct sh_activity *a, const struct sh_err *why);
 /* The text a guest reads for an outcome event; the same live and in replay. */
 void sh_activity_result_text(const json_t *event_body, struct sh_buf *out);
 
-/* kv.c: kv.get and kv.put of a session */
+/* Would the operation that a `compensate` activity names be admitted now? Its tool, the policy, its
+ * arguments. 0, positive where a person is to be asked, or the error. */
+int sh_activity_probe(struct sh_workflow *wf, uint64_t ordinal, const json_t *args,
+                      struct sh_err *err);
+/* Run a registered compensation: {ordinal, op, args, attempts?, next_at_us?}. */
+void sh_activity_compensate(struct sh_workflow *wf, const json_t *item);
+/* A sign of life of the attempt under way (heartbeat_timeout_ms): bytes came, a child went on. */
+void sh_activity_alive(struct sh_activity *a);
+
+/* kv.c: the durable memory of a session */
 void sh_kv_run(struct sh_activity *a);
 
 /* sleep.c: when a sleep that begins now ends, and how long it is.  fails  SH_E_INVAL */

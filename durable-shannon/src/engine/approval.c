@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "engine/call.h"
 #include "engine/private.h"
 
 void sh_approvals_init(struct sh_approvals *as) {
-    *as = (struct sh_approvals){.decided = json_object(), .run_grants = json_object()};
+    *as = (struct sh_approvals){
+        .decided = json_object(), .run_grants = json_object(), .answers = json_object()};
     sh_list_init(&as->pending);
 }
 
@@ -29,6 +31,7 @@ void sh_approvals_done(struct sh_approvals *as) {
     drop_pending(as);
     json_decref(as->decided);
     json_decref(as->run_grants);
+    json_decref(as->answers);
     *as = (struct sh_approvals){0};
 }
 
@@ -64,7 +67,7 @@ enum sh_asked sh_approval_known(const struct sh_workflow *wf, uint64_t ordinal, 
         sh_approval_granted(wf->engine, &wf->spec.module, capability)) {
         return SH_ASKED_ALLOW;
     }
-    return wf->engine->config.attended ? SH_ASKED_MUST_ASK : SH_ASKED_DENY;
+    return sh_operator_attends(wf) ? SH_ASKED_MUST_ASK : SH_ASKED_DENY;
 }
 
 static struct sh_approval *find(struct sh_workflow *wf, uint64_t number) {
@@ -75,6 +78,15 @@ static struct sh_approval *find(struct sh_workflow *wf, uint64_t number) {
         }
     }
     return NULL;
+}
+
+bool sh_approval_pending(const struct sh_workflow *wf, uint64_t ordinal) {
+    sh_list_each (node, &wf->approvals.pending) {
+        if (sh_container_of(node, struct sh_approval, link)->ordinal == (int64_t)ordinal) {
+            return true;
+        }
+    }
+    return false;
 }
 
 bool sh_approval_start_pending(const struct sh_workflow *wf) {
@@ -119,20 +131,18 @@ void sh_approval_request(struct sh_workflow *wf, json_t *asks, json_t *request, 
     json_t *question = request ? request : json_object();
     int64_t ordinal = sh_json_get_int(question, "ordinal", -1);
     int64_t now_us = sh_wall_us();
+    int64_t timeout_ms = (int64_t)wf->engine->config.approval_timeout_ms;
 
-    sh_list_each (node, &wf->approvals.pending) {
-        if (sh_container_of(node, struct sh_approval, link)->ordinal == ordinal) {
-            json_decref(asks);
-            json_decref(question);
-            return;
-        }
+    if (sh_approval_pending(wf, (uint64_t)ordinal)) {
+        json_decref(asks);
+        json_decref(question);
+        return;
     }
     json_object_set_new(question, "approval", json_integer((json_int_t)++wf->approvals.made));
     json_object_set_new(question, "asks", asks);
     json_object_set_new(question, "at_us", json_integer(now_us));
-    json_object_set_new(
-        question, "expires_us",
-        json_integer(now_us + (int64_t)wf->engine->config.approval_timeout_ms * 1000));
+    timeout_ms = sh_json_get_int(question, "timeout_ms", timeout_ms);
+    json_object_set_new(question, "expires_us", json_integer(now_us + timeout_ms * 1000));
     if (tool) {
         json_object_set_new(question, "tool", json_string(tool));
     }
@@ -191,17 +201,21 @@ static void decide(struct sh_approval *ap, const char *decision, const char *sco
 
     if (ap->ordinal >= 0) {
         json_object_set_new(body, "ordinal", json_integer(ap->ordinal));
-        json_object_set_new(body, "tool", json_string(ap->tool));
+        json_object_set(body, ap->tool ? "tool" : "op",
+                        json_object_get(ap->question, ap->tool ? "tool" : "op"));
     }
     if (allow && strcmp(scope, "always") == 0) {
         keep_grants(wf, ap, by ? by : "");
     }
     sh_list_unlink(&ap->link);
-    sh_journal_add(wf, "ApprovalDecided", body);
+    sh_journal_add(wf, "ApprovalDecided", json_incref(body));
     row_update(wf);
-    if (!allow) {
+    if (sh_question_is(body)) {
+        sh_question_answered(wf, body);
+    } else if (!allow) {
         refuse(wf, ap, strcmp(decision, "expired") == 0, by);
     }
+    json_decref(body);
     approval_free(ap);
 }
 
@@ -218,7 +232,16 @@ void sh_approvals_arm(struct sh_workflow *wf) {
 
     sh_list_each (node, &wf->approvals.pending) {
         struct sh_approval *ap = sh_container_of(node, struct sh_approval, link);
-        int64_t left_us = sh_json_get_int(ap->question, "expires_us", 0) - now_us;
+        int64_t expires_us = sh_json_get_int(ap->question, "expires_us", 0);
+        int64_t most_us = expires_us - sh_json_get_int(ap->question, "at_us", now_us);
+        char name[40];
+        if (ap->timer.slot) {
+            continue; /* it runs, and no wall clock moves it */
+        }
+        snprintf(name, sizeof(name), "approval %llu", (unsigned long long)ap->number);
+        int64_t left_us = sh_moment_left_us(wf->engine, wf->slept, name);
+        left_us = left_us != INT64_MAX ? left_us : expires_us - now_us;
+        left_us = left_us < most_us ? left_us : most_us;
         sh_timer_start(wf->engine->loop, &ap->timer, left_us > 0 ? (uint64_t)left_us * 1000 : 0,
                        expired);
     }
@@ -247,6 +270,10 @@ void sh_approval_apply_decided(struct sh_workflow *wf, const struct sh_event *ev
         snprintf(number, sizeof(number), "%lld", (long long)ordinal);
         json_object_set_new(wf->approvals.decided, number, sh_json_string(decision));
     }
+    if (sh_question_is(ev->body)) {
+        sh_question_apply(wf, ev->body);
+        return;
+    }
     if (allow && !sh_str_eqz(sh_json_get_str(ev->body, "scope"), "once") && ordinal >= 0) {
         json_object_set_new(wf->approvals.run_grants,
                             json_string_value(json_object_get(ev->body, "tool")), json_true());
@@ -262,31 +289,6 @@ void sh_approval_apply_decided(struct sh_workflow *wf, const struct sh_event *ev
 }
 
 /* ---- the outside ---- */
-
-struct answer {
-    struct sh_engine *engine;
-    sh_engine_json_fn cb;
-    void *arg;
-    uint64_t number;
-};
-
-static void answer_end(struct answer *a, json_t *value, const struct sh_err *err) {
-    struct sh_engine *e = a->engine;
-
-    a->cb(a->arg, value, err);
-    sh_free(a);
-    sh_engine_unpin(e);
-}
-
-static struct answer *answer_new(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
-    struct answer *a = sh_new(struct answer);
-
-    a->engine = e;
-    a->cb = cb;
-    a->arg = arg;
-    e->pins++;
-    return a;
-}
 
 static void rows_listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
     sh_auto(sh_json_done) json_t *list = json_array();
@@ -306,19 +308,20 @@ static void rows_listed(void *arg, json_t *records, size_t total, const struct s
             json_array_append_new(list, item);
         }
     }
-    answer_end(arg, err ? NULL : list, err);
+    sh_call_end(arg, err ? NULL : list, err);
 }
 
 void sh_engine_approvals(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
     struct sh_store_filter f = {
         .member = {"approval_pending"}, .value = {"yes"}, .limit = SH_STORE_LIST_MAX};
 
-    sh_store_list(e->store, SH_TABLE_WORKFLOW, &f, rows_listed, answer_new(e, cb, arg));
+    sh_store_list(e->store, SH_TABLE_WORKFLOW, &f, rows_listed,
+                  sh_call_new(e, (struct sh_str){0}, cb, arg));
 }
 
 /* Not pending: no such task, or one whose question has been answered. */
 static void not_pending(void *arg, json_t *row, const struct sh_err *err) {
-    struct answer *a = arg;
+    struct sh_call *a = arg;
     struct sh_err state = {0};
 
     (void)row;
@@ -329,31 +332,45 @@ static void not_pending(void *arg, json_t *row, const struct sh_err *err) {
                 (unsigned long long)a->number);
         err = &state;
     }
-    answer_end(a, NULL, err);
+    sh_call_end(a, NULL, err);
 }
 
 static void written(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
-    answer_end(arg, err ? NULL : wf->row, err);
+    sh_call_end(arg, err ? NULL : wf->row, err);
 }
 
 void sh_engine_decide(struct sh_engine *e, struct sh_str workflow, struct sh_str approval,
                       bool allow, const char *scope, const char *by, const char *reason,
                       sh_engine_json_fn cb, void *arg) {
     struct sh_workflow *wf = sh_workflow_find(e, workflow);
-    struct answer *a = answer_new(e, cb, arg);
+    const struct sh_asked_for asked = {SH_ASK_DECIDE,  .name = approval, .allow = allow,
+                                       .scope = scope, .by = by,         .reason = reason,
+                                       .cb = cb,       .arg = arg};
     sh_auto(sh_free_p) char *text = sh_strndup0(approval.p, approval.len);
     struct sh_approval *ap;
+    struct sh_call *a;
 
+    if (sh_defer(e, wf, workflow, &asked)) {
+        return;
+    }
+    a = sh_call_new(e, workflow, cb, arg);
     a->number = strncmp(text, "ap-", 3) == 0 ? strtoull(text + 3, NULL, 10) : 0;
     if (wf && wf->reading) {
         struct sh_err later = {0};
         sh_workflow_is_reading(&later);
-        answer_end(a, NULL, &later);
+        sh_call_end(a, NULL, &later);
         return;
     }
     ap = wf && wf->phase < SH_PHASE_ENDING && !wf->leaving ? find(wf, a->number) : NULL;
     if (!ap) {
         sh_engine_get(e, workflow, not_pending, a);
+        return;
+    }
+    if (sh_question_is(ap->question) && strcmp(scope, "once") != 0) {
+        struct sh_err once = {0};
+        sh_fail(&once, SH_E_INVAL,
+                "scope: a question that the agent asks is answered once, got \"%s\"", scope);
+        sh_call_end(a, NULL, &once);
         return;
     }
     decide(ap, allow ? "allow" : "deny", scope, by, reason);

@@ -25,14 +25,16 @@ static bool add(struct sh_workflow *wf, const char *type, json_t *body) {
     return true;
 }
 
-/* JSON text of a guest as a value; text that is not JSON is kept as a string. */
-static json_t *guest_json(struct sh_str text) {
+/* JSON text of a guest as a value; text that is not JSON is kept as a string. NUL becomes U+FFFD.
+ */
+json_t *sh_guest_json(struct sh_str text) {
     json_t *value = NULL;
 
     if (text.len == 0) {
         return json_null();
     }
-    return sh_json_parse(text, SH_JSON_TEXT_MAX, &value, NULL) < 0 ? sh_json_string(text) : value;
+    return sh_json_parse_foreign(text, SH_JSON_TEXT_MAX, &value, NULL) < 0 ? sh_json_string(text)
+                                                                           : value;
 }
 
 /* The beginning of stdout is the answer of an agent that gives no result of its own. The same bytes
@@ -68,12 +70,26 @@ static bool output(struct sh_workflow *wf, const struct sh_effect *fx) {
         return true;
     }
     struct sh_buf data;
-    sh_buf_init(&data, SH_EVENT_BODY_MAX);
+    sh_buf_init_sure(&data, SH_EVENT_BODY_MAX);
     sh_base64_encode(&data, bytes.p, bytes.len);
     json_t *body = json_pack("{s:i, s:I, s:s%}", "stream", fx->stream, "offset", (json_int_t)offset,
                              "data", data.p, data.len);
     sh_buf_done(&data);
     return add(wf, "Output", body);
+}
+
+/* The event, and what a query reads, in one commit. takes body */
+static bool published(struct sh_workflow *wf, json_t *body) {
+    json_t *name = json_incref(json_object_get(body, "name"));
+    json_t *data = json_incref(json_object_get(body, "data"));
+    bool ok = add(wf, "Published", body);
+
+    if (ok) {
+        sh_publish_put(wf, name, data, wf->journal.seq);
+    }
+    json_decref(name);
+    json_decref(data);
+    return ok;
 }
 
 static bool note(struct sh_workflow *wf, const struct sh_effect *fx) {
@@ -85,7 +101,7 @@ static bool note(struct sh_workflow *wf, const struct sh_effect *fx) {
 
     json_object_set_new(body, "index", json_integer((json_int_t)fx->number));
     json_object_set_new(body, name, sh_json_string(fx->a));
-    json_object_set_new(body, "data", guest_json(fx->b));
+    json_object_set_new(body, "data", sh_guest_json(fx->b));
     if (h->bodies && i < h->n_notes[which]) {
         bool equal = json_equal(body, h->notes[which][i].body);
         uint64_t seq = h->notes[which][i].seq;
@@ -99,19 +115,26 @@ static bool note(struct sh_workflow *wf, const struct sh_effect *fx) {
         json_decref(body);
         return true;
     }
-    return add(wf, which == 0 ? "Emitted" : "Published", body);
+    if (which == 0) {
+        return add(wf, "Emitted", body);
+    }
+    return published(wf, body);
 }
 
 static bool observed(struct sh_workflow *wf, const struct sh_effect *fx) {
     struct sh_buf data;
     json_t *body;
 
-    sh_buf_init(&data, SH_EVENT_BODY_MAX);
+    sh_buf_init_sure(&data, SH_EVENT_BODY_MAX);
     sh_base64_encode(&data, fx->b.p, fx->b.len);
     body = json_pack("{s:I, s:o, s:s%}", "call", (json_int_t)fx->number, "kind",
                      sh_json_string(fx->a), "data", data.p ? data.p : "", data.len);
     sh_buf_done(&data);
-    return add(wf, "Observed", body);
+    if (!add(wf, "Observed", body)) {
+        return false;
+    }
+    sh_blobs_observed(wf, fx->a, fx->b, wf->journal.seq);
+    return true;
 }
 
 static bool one(struct sh_workflow *wf, const struct sh_effect *fx) {
@@ -125,7 +148,10 @@ static bool one(struct sh_workflow *wf, const struct sh_effect *fx) {
         return note(wf, fx);
     case SH_EFFECT_RESULT:
         json_decref(wf->output);
-        wf->output = guest_json(fx->b);
+        wf->output = sh_guest_json(fx->b);
+        return true;
+    case SH_EFFECT_NET_CLOSE:
+        sh_net_closed(wf, fx->number);
         return true;
     case SH_EFFECT_OBSERVED:
         return wf->verify || observed(wf, fx);
@@ -158,7 +184,7 @@ bool sh_workflow_effects(struct sh_workflow *wf) {
     struct sh_buf folded;
     bool ok = true;
 
-    sh_buf_init(&folded, SH_JSON_TEXT_MAX);
+    sh_buf_init_sure(&folded, SH_JSON_TEXT_MAX);
     for (size_t i = 0; ok && i < n;) {
         struct sh_effect next;
         i += fold(fx + i, n - i, &folded, &next);
@@ -168,7 +194,9 @@ bool sh_workflow_effects(struct sh_workflow *wf) {
         }
     }
     sh_buf_done(&folded);
-    sh_agent_effects_taken(wf->agent);
+    if (wf->agent) { /* a replay that differs ends at once, and its agent with it */
+        sh_agent_effects_taken(wf->agent);
+    }
     sh_journal_commit(wf, NULL, NULL);
     if (ok && wf->journal.inputs_pending == 0) {
         sh_activities_dispatch(wf);

@@ -1,6 +1,8 @@
 /* Ends: how an agent's end becomes the last event of a journal and the last state of a row. */
 #include "engine/private.h"
 
+#define ROW_FRAMES_MAX 32 /* all of them are in the journal's last event */
+
 static const char *status_of(const struct sh_workflow *wf, const char *type, int code) {
     if (strcmp(type, "WorkflowCompleted") == 0) {
         return "completed";
@@ -14,6 +16,12 @@ static const char *status_of(const struct sh_workflow *wf, const char *type, int
     return code == SH_E_WALL_CLOCK || code == SH_E_DEADLINE ? "timeout" : "failed";
 }
 
+void sh_workflow_sign_head(struct sh_workflow *wf) {
+    json_object_set_new(
+        wf->row, "signed",
+        sh_head_sign(&wf->engine->key, wf->id.s, wf->journal.seq, &wf->journal.head));
+}
+
 void sh_workflow_row_put(struct sh_workflow *wf, const char *status) {
     char head[SH_HASH_HEX_BYTES];
     json_t *row = wf->row;
@@ -23,6 +31,9 @@ void sh_workflow_row_put(struct sh_workflow *wf, const char *status) {
     json_object_set_new(row, "updated_at", json_integer(wf->journal.time_us));
     json_object_set_new(row, "seq", json_integer((json_int_t)wf->journal.seq));
     json_object_set_new(row, "head", json_string(head));
+    json_object_set_new(row, "owner", json_string(wf->engine->owner));
+    json_object_set_new(row, "epoch", json_integer((json_int_t)wf->engine->epoch));
+    sh_index_place(wf, status);
     sh_journal_put(wf, SH_TABLE_WORKFLOW, wf->id.s, json_deep_copy(row));
 }
 
@@ -31,6 +42,44 @@ static json_t *usage_json(const struct sh_workflow *wf, uint64_t fuel) {
                      "output_tokens", (json_int_t)wf->usage_output, "total_tokens",
                      (json_int_t)wf->usage_total, "cost_usd", wf->usage_cost, "fuel",
                      (json_int_t)fuel);
+}
+
+/* A frame as a line: "function at FILE:LINE". */
+static json_t *frame_text(const json_t *frame) {
+    struct sh_str function = sh_json_get_str(frame, "function");
+    struct sh_str file = sh_json_get_str(frame, "file");
+    struct sh_buf line;
+    json_t *text;
+
+    sh_buf_init_sure(&line, 1024);
+    sh_buf_adds(&line, function.len ? "" : "(unnamed)");
+    sh_buf_add(&line, function.p ? function.p : "", function.len);
+    if (file.len) {
+        sh_buf_addf(&line, " at %.*s:%lld", (int)file.len, file.p,
+                    (long long)sh_json_get_int(frame, "line", 0));
+    }
+    text = sh_json_string(sh_buf_str(&line));
+    sh_buf_done(&line);
+    return text;
+}
+
+/* What a row says of a failure: code, message and the innermost frames. */
+static json_t *error_json(const json_t *body) {
+    json_t *error = json_pack("{s:O, s:O}", "code", json_object_get(body, "code"), "message",
+                              json_object_get(body, "message"));
+    json_t *frame, *lines = json_array();
+    size_t i;
+
+    json_array_foreach(json_object_get(body, "backtrace"), i, frame) {
+        if (i < ROW_FRAMES_MAX) {
+            json_array_append_new(lines, frame_text(frame));
+        }
+    }
+    if (json_array_size(lines)) {
+        json_object_set(error, "backtrace", lines);
+    }
+    json_decref(lines);
+    return error;
 }
 
 /* The answer as text: the output's "answer" or the output itself, else what stdout said. */
@@ -68,12 +117,24 @@ static void end_with(struct sh_workflow *wf, const char *type, json_t *body, int
         wf->on_end(wf, wf->on_end_arg);
         return;
     }
-    wf->phase = SH_PHASE_ENDING;
     sh_timer_stop(&wf->sleep_timer);
     sh_timer_stop(&wf->grace_timer);
+    sh_timer_stop(&wf->deadline_timer);
+    sh_timer_stop(&wf->budget_timer);
     sh_wall_stop(wf);
+    struct sh_spent spent = sh_budget_spent(wf);
+    json_object_set_new(wf->row, "spent", sh_spent_json(&spent));
+    json_object_del(wf->row, "budget");
     sh_activities_stop(wf);
     sh_approvals_stop(wf);
+    sh_net_stop(wf);
+    if (!sh_compensate_begin(wf, type, status, body)) {
+        sh_workflow_end(wf, type, status, body);
+    }
+}
+
+void sh_workflow_end(struct sh_workflow *wf, const char *type, const char *status, json_t *body) {
+    wf->phase = SH_PHASE_ENDING;
     json_object_del(wf->row, "approvals");
     json_object_del(wf->row, "approval_pending");
     json_object_set(wf->row, "result", json_object_get(body, "result"));
@@ -81,12 +142,12 @@ static void end_with(struct sh_workflow *wf, const char *type, json_t *body, int
     json_object_set(wf->row, "exit_status", json_object_get(body, "exit_status"));
     json_object_set(wf->row, "usage", json_object_get(body, "usage"));
     if (json_object_get(body, "code")) {
-        json_object_set_new(wf->row, "error",
-                            json_pack("{s:O, s:O}", "code", json_object_get(body, "code"),
-                                      "message", json_object_get(body, "message")));
+        json_object_set_new(wf->row, "error", error_json(body));
     }
+    sh_schedule_task_ends(wf, strcmp(type, "WorkflowCompleted") == 0);
     sh_journal_add(wf, type, body);
     json_object_set_new(wf->row, "completed_at", json_integer(wf->journal.time_us));
+    sh_workflow_sign_head(wf);
     sh_workflow_row_put(wf, status);
     sh_journal_commit(wf, NULL, NULL);
 }
@@ -97,13 +158,18 @@ static json_t *failure_body(int code, const char *message, int exit_status) {
 }
 
 void sh_workflow_fail(struct sh_workflow *wf, int code, const char *message) {
-    if (wf->phase >= SH_PHASE_ENDING || wf->leaving) {
+    sh_auto(sh_free_p) char *both = NULL;
+
+    if (wf->phase >= SH_PHASE_COMPENSATING || wf->leaving) {
         return;
     }
     if (code == SH_E_CANCELED) {
         end_with(wf, "WorkflowCancelled",
                  json_pack("{s:o}", "reason", sh_json_string(sh_str(message))), code);
         return;
+    }
+    if (code == SH_E_NONDETERMINISM && wf->other_runtime) {
+        message = both = sh_asprintf("%s; %s", message, wf->other_runtime);
     }
     end_with(wf, "WorkflowFailed", failure_body(code, message, sh_code_info(code)->exit_status),
              code);
@@ -118,7 +184,7 @@ static bool left_over(struct sh_workflow *wf) {
     if (!wf->history.bodies) {
         return false;
     }
-    sh_buf_init(&what, sizeof(message));
+    sh_buf_init_sure(&what, sizeof(message));
     seq = sh_history_first_unmatched(&wf->history, &what);
     snprintf(message, sizeof(message), "event %llu: the journal has %.120s, the agent ended",
              (unsigned long long)seq, what.p ? what.p : "");
@@ -140,7 +206,7 @@ void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) 
         sh_workflow_park(wf, end->code, end->message);
         return;
     }
-    if (left_over(wf)) {
+    if (left_over(wf) || sh_budget_rests(wf, end)) {
         return;
     }
     if (end->code == SH_OK || wf->cancel_requested) {

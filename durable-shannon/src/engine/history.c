@@ -5,8 +5,8 @@
 
 void sh_history_init(struct sh_history *h) {
     *h = (struct sh_history){.bodies = json_array()};
-    sh_buf_init(&h->output[0], SH_JSON_TEXT_MAX);
-    sh_buf_init(&h->output[1], SH_JSON_TEXT_MAX);
+    sh_buf_init_sure(&h->output[0], SH_JSON_TEXT_MAX);
+    sh_buf_init_sure(&h->output[1], SH_JSON_TEXT_MAX);
 }
 
 static void forget(struct sh_history *h) {
@@ -14,6 +14,7 @@ static void forget(struct sh_history *h) {
         h->n_notes[i] = 0;
         sh_buf_clear(&h->output[i]);
     }
+    sh_texts_done(&h->texts);
     h->n_activities = h->n_sleeps = h->unmatched = 0;
 }
 
@@ -24,16 +25,48 @@ void sh_history_done(struct sh_history *h) {
     sh_free(h->sleeps);
     sh_buf_done(&h->output[0]);
     sh_buf_done(&h->output[1]);
+    sh_texts_done(&h->texts);
     json_decref(h->bodies);
     *h = (struct sh_history){0};
+}
+
+static bool is_known(const struct sh_past_activity *a) {
+    return a->request || a->text;
 }
 
 struct sh_past_activity *sh_history_activity(struct sh_history *h, uint64_t ordinal) {
     uint64_t i = ordinal - h->first_ordinal;
 
-    return ordinal >= h->first_ordinal && i < h->n_activities && h->activities[i].request
+    return ordinal >= h->first_ordinal && i < h->n_activities && is_known(&h->activities[i])
                ? &h->activities[i]
                : NULL;
+}
+
+static struct sh_str past_op(const struct sh_past_activity *a) {
+    return a->text ? sh_strn(a->text, a->op_len) : sh_json_get_str(a->request, "op");
+}
+
+json_t *sh_past_request(const struct sh_past_activity *a) {
+    json_t *request = json_object(), *value = NULL;
+
+    if (!a->text) {
+        json_object_update(request, a->request);
+        return request;
+    }
+    json_object_set_new(request, "op", sh_json_string(past_op(a)));
+    if (sh_json_parse(sh_strn(a->text + a->op_len, a->args_len), SIZE_MAX, &value, NULL) == 0) {
+        json_object_set_new(request, "args", value);
+    }
+    if (a->id_len > 0 && sh_json_parse(sh_strn(a->text + a->op_len + a->args_len, a->id_len),
+                                       SIZE_MAX, &value, NULL) == 0) {
+        json_object_set_new(request, "id", value);
+    }
+    return request;
+}
+
+bool sh_past_is(const struct sh_past_activity *a, struct sh_str op, struct sh_str args) {
+    return a->text && a->id_len == 0 && sh_str_eq(sh_strn(a->text, a->op_len), op) &&
+           sh_str_eq(sh_strn(a->text + a->op_len, a->args_len), args.len ? args : SH_STR("{}"));
 }
 
 /* Make place for an ordinal. A journal may show them out of order: a later activity's local outcome
@@ -54,15 +87,65 @@ static struct sh_past_activity *activity_slot(struct sh_history *h, uint64_t ord
     return &h->activities[i];
 }
 
+static int out_of_order(const struct sh_event *ev, uint64_t ordinal, struct sh_err *err) {
+    return sh_fail(err, SH_E_CORRUPT, "event %llu (%s) names activity %lld out of order",
+                   (unsigned long long)ev->seq, ev->type, (long long)ordinal);
+}
+
+static void keep_text(struct sh_history *h, struct sh_past_activity *a,
+                      const struct sh_lean *lean) {
+    char *p = sh_texts_room(&h->texts, lean->op.len + lean->args.len + lean->id.len);
+
+    a->text = p;
+    a->op_len = (uint32_t)lean->op.len;
+    a->args_len = (uint32_t)lean->args.len;
+    a->id_len = (uint32_t)lean->id.len;
+    memcpy(p, lean->op.p, lean->op.len);
+    memcpy(p + lean->op.len, lean->args.p, lean->args.len);
+    if (lean->id.len > 0) {
+        memcpy(p + lean->op.len + lean->args.len, lean->id.p, lean->id.len);
+    }
+}
+
+int sh_history_add_lean(struct sh_history *h, const struct sh_event *ev, const struct sh_lean *lean,
+                        struct sh_err *err) {
+    struct sh_past_activity *a;
+
+    h->last_seq = ev->seq;
+    h->last_us = ev->time_us;
+    if (lean->ordinal < h->first_ordinal) {
+        return 0;
+    }
+    a = activity_slot(h, lean->ordinal);
+    if (!a) {
+        return out_of_order(ev, lean->ordinal, err);
+    }
+    if (!is_known(a)) {
+        a->ordinal = lean->ordinal;
+        a->seq = ev->seq;
+        keep_text(h, a, lean);
+        h->unmatched++;
+    }
+    if (lean->result.len > 0) {
+        a->finished = true;
+    } else {
+        a->scheduled = true;
+    }
+    return 0;
+}
+
 static int add_activity(struct sh_history *h, const struct sh_event *ev, struct sh_err *err) {
     uint64_t ordinal = (uint64_t)sh_json_get_int(ev->body, "ordinal", -1);
-    struct sh_past_activity *a = activity_slot(h, ordinal);
+    struct sh_past_activity *a;
 
-    if (!a) {
-        return sh_fail(err, SH_E_CORRUPT, "event %llu (%s) names activity %lld out of order",
-                       (unsigned long long)ev->seq, ev->type, (long long)ordinal);
+    if (ordinal < h->first_ordinal) {
+        return 0; /* it was dropped before the checkpoint: nobody asks for it again */
     }
-    if (json_object_get(ev->body, "op") && !a->request) {
+    a = activity_slot(h, ordinal);
+    if (!a) {
+        return out_of_order(ev, ordinal, err);
+    }
+    if (json_object_get(ev->body, "op") && !is_known(a)) {
         a->ordinal = ordinal;
         a->seq = ev->seq;
         a->request = ev->body;
@@ -72,6 +155,7 @@ static int add_activity(struct sh_history *h, const struct sh_event *ev, struct 
     if (strcmp(ev->type, "ActivityRetried") == 0) {
         a->attempts = (unsigned)sh_json_get_int(ev->body, "attempt", 0);
         a->next_at_us = sh_json_get_int(ev->body, "next_at_us", 0);
+        a->backoff_us = a->next_at_us > ev->time_us ? a->next_at_us - ev->time_us : 0;
     } else if (strcmp(ev->type, "ActivityScheduled") == 0) {
         a->scheduled = true;
     } else if (strcmp(ev->type, "ApprovalRequested") != 0) {
@@ -134,7 +218,13 @@ static void add_observed(struct sh_history *h, const struct sh_event *ev) {
 
 /* The agent begins anew from here: what came before is done. */
 static void add_checkpoint(struct sh_history *h, const struct sh_event *ev) {
+    json_t *kept = json_array();
+
     forget(h);
+    json_array_append(kept, json_array_get(h->bodies, 0)); /* WorkflowStarted's */
+    json_array_append(kept, ev->body);
+    json_decref(h->bodies);
+    h->bodies = kept;
     h->checkpoint = ev->body;
     h->first_ordinal = (uint64_t)sh_json_get_int(ev->body, "ordinal", 0);
     h->first_note[0] = (uint64_t)sh_json_get_int(ev->body, "emitted", 0);
@@ -182,8 +272,8 @@ uint64_t sh_history_first_unmatched(const struct sh_history *h, struct sh_buf *w
 
     for (size_t i = 0; i < h->n_activities; i++) {
         const struct sh_past_activity *a = &h->activities[i];
-        if (a->request && !a->matched) {
-            struct sh_str op = sh_json_get_str(a->request, "op");
+        if (is_known(a) && !a->matched) {
+            struct sh_str op = past_op(a);
             sh_buf_addf(what, "activity %llu, op \"%.*s\"", (unsigned long long)a->ordinal,
                         (int)op.len, op.p);
             return a->seq;

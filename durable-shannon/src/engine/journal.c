@@ -2,6 +2,7 @@
  * order and hashes are fixed before the store sees them, and applied when the store says they are
  * durable. Commits of one workflow are answered in the order in which they were sent, because the
  * store has one writer. */
+#include "engine/compact.h"
 #include "engine/private.h"
 
 static const char *const event_types[] = {
@@ -31,6 +32,10 @@ static const char *const event_types[] = {
     "BudgetRaised",
     "Forked",
     "Compacted",
+    "Compensating",
+    "CompensationRetried",
+    "CompensationCompleted",
+    "CompensationFailed",
     NULL,
 };
 
@@ -39,6 +44,7 @@ struct commit {
     struct sh_list events;
     void (*then)(struct sh_workflow *wf, void *arg, const struct sh_err *err);
     void *arg;
+    struct commit *other; /* of another workflow in the same transaction, or NULL */
 };
 
 const char *sh_event_type(struct sh_str type) {
@@ -131,11 +137,37 @@ void sh_journal_hash(const struct sh_hash *previous, uint64_t seq, int64_t time_
     sh_hasher_done(&h, ret);
 }
 
+bool sh_journal_skips(const struct sh_journal *j, uint64_t seq) {
+    return j->compacted > 0 && j->seq == j->compacted && seq <= j->compacted;
+}
+
+int sh_journal_follow(struct sh_journal *j, const struct sh_event_record *ev, struct sh_err *err) {
+    struct sh_hash hash;
+
+    if (j->seq == 0 && sh_str_eqz(ev->type, "Compacted")) {
+        return sh_compacted_follow(j, ev, err);
+    }
+    if (ev->seq != j->seq + 1) {
+        return sh_fail(err, SH_E_CORRUPT, "event %llu is missing: the journal goes on with %llu",
+                       (unsigned long long)j->seq + 1, (unsigned long long)ev->seq);
+    }
+    sh_journal_hash(&j->head, ev->seq, ev->time_us, ev->type, ev->body, &hash);
+    if (!sh_hash_eq(&hash, &ev->hash)) {
+        return sh_fail(err, SH_E_CORRUPT,
+                       "event %llu does not match its hash: the journal was damaged or edited",
+                       (unsigned long long)ev->seq);
+    }
+    j->seq = ev->seq;
+    j->head = hash;
+    j->time_us = ev->time_us;
+    return 0;
+}
+
 uint64_t sh_journal_add(struct sh_workflow *wf, const char *type, json_t *body) {
     struct sh_journal *j = &wf->journal;
     char *text = sh_json_text(body);
     size_t len = strlen(text);
-    bool final = sh_event_is_final(sh_str(type));
+    bool final = sh_event_is_final(sh_str(type)) || strncmp(type, "Compensat", 9) == 0;
     struct sh_event *ev;
     int64_t now = sh_wall_us();
 
@@ -167,6 +199,12 @@ uint64_t sh_journal_add(struct sh_workflow *wf, const char *type, json_t *body) 
 void sh_journal_put(struct sh_workflow *wf, enum sh_table table, const char *key, json_t *value) {
     struct sh_journal *j = &wf->journal;
 
+    if (j->full && wf->phase < SH_PHASE_COMPENSATING &&
+        (table == SH_TABLE_KV || table == SH_TABLE_PUBLISHED || table == SH_TABLE_UPDATE)) {
+        /* the event that tells of it has not gone in */
+        json_decref(value);
+        return;
+    }
     if (j->n_puts == j->cap_puts) {
         j->cap_puts = j->cap_puts ? j->cap_puts * 2 : 4;
         j->puts = sh_grow(j->puts, j->cap_puts * sizeof(*j->puts));
@@ -190,14 +228,13 @@ static void apply_events(struct sh_workflow *wf, struct sh_list *events) {
     }
 }
 
-/* The store has answered: the commit is durable, or this process may not go on with the workflow.
- */
-static void committed(void *arg, const struct sh_err *err) {
-    struct commit *c = arg;
+/* One workflow's half of a commit that the store has answered. */
+static void settle(struct commit *c, const struct sh_err *err) {
     struct sh_workflow *wf = c->wf;
     struct sh_engine *e = wf->engine;
 
     wf->journal.commits_pending--;
+    wf->journal.lost = wf->journal.lost || err;
     if (!err) {
         apply_events(wf, &c->events);
         if (wf->journal.inputs_pending == 0) {
@@ -208,6 +245,7 @@ static void committed(void *arg, const struct sh_err *err) {
          * goes on without it */
         sh_log(SH_LOG_ERROR, "workflow-lost", "id=%s reason=%s", wf->id.s,
                SH_Q(sh_str(err->message)));
+        sh_kv_forget(e);
         sh_workflow_leave(wf);
     } else {
         sh_engine_fatal(e, err);
@@ -220,54 +258,126 @@ static void committed(void *arg, const struct sh_err *err) {
     sh_workflow_unpin(wf);
 }
 
-/* Lend the draft's events to the store, which copies them. */
-static int send(struct sh_workflow *wf, struct commit *c, struct sh_err *err) {
-    struct sh_journal *j = &wf->journal;
-    struct sh_event_record *records = NULL;
+/* The store has answered: the commit is durable, or this process may not go on with the workflow.
+ */
+static void committed(void *arg, const struct sh_err *err) {
+    struct commit *c = arg;
+    struct commit *other = c->other;
+
+    settle(c, err);
+    if (other) {
+        settle(other, err);
+    }
+}
+
+/* Events lent to the store, which copies them. */
+static size_t lend(const struct commit *c, struct sh_event_record *records) {
     size_t n = 0;
-    int r;
 
     sh_list_each (node, &c->events) {
+        struct sh_event *ev = sh_container_of(node, struct sh_event, link);
+        if (records) {
+            records[n] = (struct sh_event_record){.workflow = sh_str(c->wf->id.s),
+                                                  .seq = ev->seq,
+                                                  .time_us = ev->time_us,
+                                                  .type = sh_str(ev->type),
+                                                  .body = sh_strn(ev->text, ev->text_len),
+                                                  .hash = ev->hash};
+        }
         n++;
     }
-    records = sh_new_array(struct sh_event_record, n ? n : 1);
-    n = 0;
-    sh_list_each (node, &c->events) {
-        struct sh_event *ev = sh_container_of(node, struct sh_event, link);
-        records[n++] = (struct sh_event_record){.workflow = sh_str(wf->id.s),
-                                                .seq = ev->seq,
-                                                .time_us = ev->time_us,
-                                                .type = sh_str(ev->type),
-                                                .body = sh_strn(ev->text, ev->text_len),
-                                                .hash = ev->hash};
+    return n;
+}
+
+/* The puts of the other workflow's commit join those of the first. */
+static void join_puts(struct sh_journal *j, struct sh_journal *other) {
+    size_t n = j->n_puts + other->n_puts;
+
+    if (n > j->cap_puts) {
+        j->cap_puts = n;
+        j->puts = sh_grow(j->puts, n * sizeof(*j->puts));
     }
-    r = sh_store_append(wf->engine->store, records, n, j->puts, j->n_puts, committed, c, err);
+    if (other->n_puts > 0) {
+        memcpy(j->puts + j->n_puts, other->puts, other->n_puts * sizeof(*j->puts));
+    }
+    j->n_puts = n;
+    other->n_puts = 0;
+}
+
+static int send(struct commit *c, struct sh_err *err) {
+    struct sh_journal *j = &c->wf->journal;
+    struct sh_event_record *records;
+    size_t n = lend(c, NULL), more = c->other ? lend(c->other, NULL) : 0;
+    int r;
+
+    records = sh_new_array(struct sh_event_record, n + more + 1);
+    lend(c, records);
+    if (c->other) {
+        lend(c->other, records + n);
+        join_puts(j, &c->other->wf->journal);
+    }
+    r = sh_engine_append(c->wf->engine, records, n + more, j->puts, j->n_puts, committed, c, err);
     sh_free(records);
     drop_puts(j);
     return r;
+}
+
+/* Take the draft of a workflow. */
+static struct commit *commit_new(struct sh_workflow *wf) {
+    struct sh_journal *j = &wf->journal;
+    struct commit *c = sh_new(struct commit);
+
+    sh_quarantine_progress(wf);
+    sh_asleep_touched(wf);
+    c->wf = wf;
+    sh_list_init(&c->events);
+    sh_list_move(&c->events, &j->draft);
+    j->draft_bytes = 0;
+    wf->pins++;
+    j->commits_pending++;
+    return c;
+}
+
+static void leave(struct commit *c) {
+    struct sh_err err = {0};
+    bool lost = c->wf->journal.lost || (c->other && c->other->wf->journal.lost);
+
+    if (lost) { /* a commit before it was refused: this one would leave a gap */
+        drop_puts(&c->wf->journal);
+        if (c->other) {
+            drop_puts(&c->other->wf->journal);
+        }
+        sh_fail(&err, SH_E_UNAVAILABLE, "an earlier commit of %s was refused", c->wf->id.s);
+        committed(c, &err);
+    } else if (send(c, &err) < 0) {
+        /* Refused at once: a commit that no transaction can hold, or a store that has stopped. */
+        committed(c, &err);
+    }
 }
 
 void sh_journal_commit(struct sh_workflow *wf,
                        void (*then)(struct sh_workflow *wf, void *arg, const struct sh_err *err),
                        void *arg) {
     struct sh_journal *j = &wf->journal;
-    struct sh_err err = {0};
     struct commit *c;
 
     if (sh_list_empty(&j->draft) && j->n_puts == 0 && !then) {
         return;
     }
-    c = sh_new(struct commit);
-    c->wf = wf;
+    c = commit_new(wf);
     c->then = then;
     c->arg = arg;
-    sh_list_init(&c->events);
-    sh_list_move(&c->events, &j->draft);
-    j->draft_bytes = 0;
-    wf->pins++;
-    j->commits_pending++;
-    if (send(wf, c, &err) < 0) {
-        /* Refused at once: a commit that no transaction can hold, or a store that has stopped. */
-        committed(c, &err);
-    }
+    leave(c);
+}
+
+void sh_journal_commit_both(struct sh_workflow *wf,
+                            void (*then)(struct sh_workflow *wf, void *arg,
+                                         const struct sh_err *err),
+                            void *arg, struct sh_workflow *other) {
+    struct commit *c = commit_new(wf);
+
+    c->then = then;
+    c->arg = arg;
+    c->other = commit_new(other);
+    leave(c);
 }

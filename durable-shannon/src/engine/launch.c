@@ -1,6 +1,7 @@
 /* An agent for a workflow, first or again: its workspace is made empty and the agent built in it by
  * a pool job, from what WorkflowStarted froze and from the last checkpoint. */
 #include "engine/private.h"
+#include "engine/workspace.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -17,6 +18,8 @@ struct launch {
     struct sh_buf script;
     struct sh_agent *agent, *old; /* old: the one that a checkpoint ends */
     struct sh_buf state;
+    json_t *kept; /* the files that a checkpoint kept, or NULL */
+    char *blobs;
     struct sh_err err;
 };
 
@@ -76,20 +79,23 @@ static int script_place(struct launch *l) {
                        "that is its name; put the original back",
                        l->script_path);
     }
-    return sh_file_write(target, sh_buf_str(&l->script), 0644, &l->err);
+    r = sh_file_write(target, sh_buf_str(&l->script), 0644, &l->err);
+    return r < 0
+               ? r
+               : sh_pysdk_place(l->wf->engine, spec, sh_buf_str(&l->script), l->workspace, &l->err);
 }
 
-static void launch_work(struct sh_job *job) {
-    struct launch *l = sh_container_of(job, struct launch, job);
-    struct sh_engine *e = l->wf->engine;
-
+static void launch_make(struct launch *l, struct sh_engine *e) {
     l->old = sh_agent_free(l->old);
     sh_tree_remove(l->workspace);
     if (check_mounts(l->wf, &l->err) < 0) {
         return;
     }
-    if (mkdir(l->workspace, 0700) < 0) {
+    if (SH_FAULT_IO(workspace_make) || mkdir(l->workspace, 0700) < 0) {
         sh_fail_errno(&l->err, SH_E_IO, errno, "cannot make the workspace %s", l->workspace);
+        return;
+    }
+    if (l->kept && sh_workspace_restore(l->kept, l->blobs, l->workspace, &l->err) < 0) {
         return;
     }
     if (l->script_path && script_place(l) < 0) {
@@ -98,13 +104,23 @@ static void launch_work(struct sh_job *job) {
     sh_agent_new(e->config.sandbox, &l->config, &l->agent, &l->err);
 }
 
+static void launch_work(struct sh_job *job) {
+    struct launch *l = sh_container_of(job, struct launch, job);
+    struct sh_engine *e = l->wf->engine;
+
+    sh_crash_enter(e->crash, l->wf->id.s, SH_CRASH_LAUNCH);
+    launch_make(l, e);
+    sh_crash_leave(e->crash);
+}
+
 static void grace_over(struct sh_timer *t) {
     sh_workflow_doom(sh_container_of(t, struct sh_workflow, grace_timer), SH_E_CANCELED,
                      "canceled; the agent did not end by itself in time");
 }
 
 void sh_workflow_grace(struct sh_workflow *wf) {
-    sh_timer_start(wf->engine->loop, &wf->grace_timer, SH_CANCEL_GRACE_NS, grace_over);
+    sh_timer_start(wf->engine->loop, &wf->grace_timer, wf->engine->config.cancel_grace_ms * 1000000,
+                   grace_over);
 }
 
 static void launch_done(struct sh_job *job) {
@@ -120,6 +136,8 @@ static void launch_done(struct sh_job *job) {
         sh_workflow_park(wf, l->err.code, l->err.message);
     } else if (l->err.code) {
         sh_workflow_fail(wf, l->err.code, l->err.message);
+    } else if (wf->retake) {
+        sh_budget_retake(wf);
     } else if (wf->doom) {
         wf->phase = SH_PHASE_HELD;
         sh_workflow_fail(wf, wf->doom, wf->doom_message);
@@ -128,6 +146,9 @@ static void launch_done(struct sh_job *job) {
         wf->waiting = false;
         if (wf->cancel_requested && !wf->verify) {
             sh_workflow_grace(wf);
+        }
+        if (wf->paused) {
+            sh_workflow_proven(wf);
         }
         sh_workflow_poke(wf);
     }
@@ -138,6 +159,8 @@ static void launch_done(struct sh_job *job) {
     strings_free(l->env);
     sh_buf_done(&l->script);
     sh_buf_done(&l->state);
+    json_decref(l->kept);
+    sh_free(l->blobs);
     sh_free(l);
     sh_workflow_unpin(wf);
 }
@@ -155,6 +178,7 @@ static void from_checkpoint(struct launch *l, const json_t *ckpt) {
         l->wf->signal_waits = json_deep_copy(waits);
     }
     sh_base64_decode(&l->state, sh_json_get_str(ckpt, "state"));
+    l->kept = json_deep_copy(json_object_get(ckpt, "workspace"));
     c->state = sh_buf_str(&l->state);
     c->start_us = sh_json_get_int(ckpt, "clock_us", 0);
     c->fuel_used = (uint64_t)sh_json_get_int(ckpt, "fuel_used", 0);
@@ -163,6 +187,7 @@ static void from_checkpoint(struct launch *l, const json_t *ckpt) {
     c->call_number = (uint64_t)sh_json_get_int(ckpt, "call_number", 0);
     c->emitted = (uint64_t)sh_json_get_int(ckpt, "emitted", 0);
     c->published = (uint64_t)sh_json_get_int(ckpt, "published", 0);
+    c->result_given = json_object_get(ckpt, "output") != NULL;
     for (size_t i = 0; i < 2; i++) {
         c->output_offset[i] =
             (uint64_t)json_integer_value(json_array_get(json_object_get(ckpt, "output_offset"), i));
@@ -175,12 +200,13 @@ void sh_workflow_launch(struct sh_workflow *wf) {
 
     wf->phase = SH_PHASE_LOADING;
     l->wf = wf;
+    l->blobs = sh_checkpoint_blobs(wf);
     l->old = sh_take(&wf->agent);
     l->workspace = sh_workspace_path(wf);
     l->argv = strings(spec->argv);
     l->env = strings(spec->env);
     sh_buf_init(&l->script, SH_MODULE_BYTES_MAX);
-    sh_buf_init(&l->state, SH_CHECKPOINT_MAX);
+    sh_buf_init_sure(&l->state, SH_CHECKPOINT_MAX);
     if (spec->python) {
         l->script_path = sh_modules_path(wf->engine, &spec->module);
     }
@@ -193,13 +219,17 @@ void sh_workflow_launch(struct sh_workflow *wf) {
         .start_us = spec->started_us,
         .caps = &spec->caps,
         .workspace = l->workspace,
+        .blobs = l->blobs,
         .stdin_bytes = sh_buf_str(&spec->stdin_bytes),
         .stdin_live = spec->stdin_live,
         .tty = {spec->tty[0], spec->tty[1], spec->tty[2]},
         .observe = wf->engine->config.observe,
+        .again = wf->history.bodies != NULL,
         .verify = wf->verify,
     };
     memcpy(l->config.seed, spec->seed, sizeof(l->config.seed));
+    memcpy(l->config.reseeds, spec->reseeds, sizeof(l->config.reseeds));
+    l->config.n_reseeds = spec->n_reseeds;
     from_checkpoint(l, wf->history.checkpoint);
     l->job.work = launch_work;
     l->job.done = launch_done;

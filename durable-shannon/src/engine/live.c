@@ -168,6 +168,23 @@ void sh_live_delta(struct sh_workflow *wf, struct sh_str text, uint64_t ordinal,
                                      .durable_seq = wf->journal.durable_seq});
 }
 
+void sh_live_attach(struct sh_workflow *wf) {
+    sh_list_each (node, &wf->engine->subscriptions) {
+        struct sh_subscription *s = sh_container_of(node, struct sh_subscription, link);
+        if (s->closed || strcmp(s->id, wf->id.s) != 0) {
+            continue;
+        }
+        sh_list_unlink(node);
+        sh_list_push(&wf->subscriptions, node);
+        s->wf = wf;
+        if (s->reading) {
+            s->again = true;
+        } else {
+            read_on(s);
+        }
+    }
+}
+
 void sh_live_detach(struct sh_workflow *wf) {
     struct sh_list *node;
 

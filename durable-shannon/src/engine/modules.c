@@ -1,5 +1,6 @@
 /* Modules: kept on disk by hash, loaded once, listed in the store. Reading, writing and compiling
  * are pool jobs; the loop only moves results. */
+#include "engine/call.h"
 #include "engine/private.h"
 
 #include <errno.h>
@@ -22,10 +23,12 @@ struct loaded {
 struct load {
     struct sh_job job;
     struct sh_engine *engine;
-    struct sh_hash hash; /* what it must be, unless it is the interpreter */
-    char *path;          /* of the module's file */
-    bool interpreter;    /* of any hash; a copy is kept under modules/ */
+    struct sh_hash hash;                /* what it must be, unless it is the interpreter */
+    char *path;                         /* of the module's file */
+    struct sh_interpreter *interpreter; /* of any hash; a copy is kept under modules/ */
     struct sh_module *module;
+    struct sh_hash python_module; /* of an interpreter: what scripts import */
+    bool has_python_module;
     sh_module_ready_fn cb;
     void *arg;
     struct sh_err err;
@@ -107,7 +110,7 @@ char *sh_modules_path(const struct sh_engine *e, const struct sh_hash *hash) {
 }
 
 int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err *err) {
-    sh_auto(sh_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC);
+    sh_auto(sh_close_p) int fd = SH_FAULT_IO(file_read) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
     struct stat st;
     ssize_t n;
 
@@ -124,7 +127,11 @@ int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err
     }
     do {
         char *room = sh_buf_room(ret, 65536 < max - ret->len ? 65536 : max - ret->len);
-        n = room ? read(fd, room, 65536 < max - ret->len ? 65536 : max - ret->len) : 0;
+        if (!room) {
+            return sh_fail(err, SH_E_NOMEM, "no memory for the %lld bytes of %s",
+                           (long long)st.st_size, path);
+        }
+        n = read(fd, room, 65536 < max - ret->len ? 65536 : max - ret->len);
         ret->len += n > 0 ? (size_t)n : 0;
     } while (n > 0 && ret->len < max);
     return n < 0 ? sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path) : 0;
@@ -155,13 +162,13 @@ static void sync_folder_of(const char *path) {
 static int file_write(const char *path, struct sh_str bytes, unsigned mode, bool durable,
                       struct sh_err *err) {
     sh_auto(sh_free_p) char *temporary = sh_asprintf("%s.XXXXXX", path);
-    sh_auto(sh_close_p) int fd = mkostemp(temporary, O_CLOEXEC);
+    sh_auto(sh_close_p) int fd = SH_FAULT_IO(file_make) ? -1 : mkostemp(temporary, O_CLOEXEC);
 
     if (fd < 0) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot create a file beside %s", path);
     }
-    if (fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 || (durable && fsync(fd) < 0) ||
-        rename(temporary, path) < 0) {
+    if (SH_FAULT_IO(file_write) || fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 ||
+        (durable && fsync(fd) < 0) || rename(temporary, path) < 0) {
         int e = errno;
         unlink(temporary);
         return sh_fail_errno(err, SH_E_IO, e, "cannot write %s", path);
@@ -230,12 +237,35 @@ static int module_check(struct load *l) {
                    expected, actual);
 }
 
-static void load_work(struct sh_job *job) {
+static int interpreter_accept(struct load *l) {
+    int r = interpreter_keep(l);
+
+    r = r < 0 ? r : sh_pysdk_keep(l->engine, &l->python_module, &l->err);
+    l->has_python_module = r > 0;
+    return r;
+}
+
+static void load_accept(struct load *l) {
+    if ((l->interpreter ? interpreter_accept(l) : module_check(l)) < 0) {
+        l->module = sh_module_unref(l->module);
+    }
+}
+
+static void load_compile(struct sh_job *job) {
     struct load *l = sh_container_of(job, struct load, job);
 
-    if (sh_module_load_file(l->engine->config.sandbox, l->path, &l->module, &l->err) == 0 &&
-        (l->interpreter ? interpreter_keep(l) : module_check(l)) < 0) {
-        l->module = sh_module_unref(l->module);
+    if (sh_module_load_file(l->engine->config.sandbox, l->path, &l->module, &l->err) == 0) {
+        load_accept(l);
+    }
+}
+
+/* What is compiled already never queues behind what is not. */
+static void load_find(struct sh_job *job) {
+    struct load *l = sh_container_of(job, struct load, job);
+
+    l->module = sh_module_find_file(l->engine->config.sandbox, l->path);
+    if (l->module) {
+        load_accept(l);
     }
 }
 
@@ -246,8 +276,12 @@ static void load_done(struct sh_job *job) {
     if (l->module) {
         remember(e, l->module);
         if (l->interpreter) {
-            e->modules.python = *sh_module_hash(l->module);
-            e->modules.python_known = true;
+            *l->interpreter =
+                (struct sh_interpreter){.hash = *sh_module_hash(l->module), .known = true};
+            if (l->has_python_module) { /* not of one that was known already */
+                e->modules.python_module = l->python_module;
+                e->modules.python_module_known = true;
+            }
         }
     }
     l->cb(l->arg, l->module, l->module ? NULL : &l->err);
@@ -257,37 +291,51 @@ static void load_done(struct sh_job *job) {
     sh_engine_unpin(e);
 }
 
+static void load_found(struct sh_job *job) {
+    struct load *l = sh_container_of(job, struct load, job);
+
+    if (l->module || l->err.code) {
+        load_done(job);
+        return;
+    }
+    l->job.work = load_compile;
+    l->job.done = load_done;
+    sh_loop_submit(l->engine->loop, SH_POOL_COMPILE, &l->job);
+}
+
 static void load_cached(struct sh_job *job) {
     (void)job; /* the answer still comes in a later turn */
 }
 
-/* hash NULL: the interpreter, whatever it is */
-static void load_start(struct sh_engine *e, char *path, struct sh_module *known,
+/* interpreter or NULL; hash is then what the module must have */
+static void load_start(struct sh_engine *e, char *path, struct sh_interpreter *interpreter,
                        const struct sh_hash *hash, sh_module_ready_fn cb, void *arg) {
     struct load *l = sh_new(struct load);
+    struct sh_module *known = hash ? cached(e, hash) : NULL;
 
     l->engine = e;
     l->path = path;
-    l->interpreter = !hash;
+    l->interpreter = interpreter;
     l->hash = hash ? *hash : (struct sh_hash){0};
     l->cb = cb;
     l->arg = arg;
     l->module = known ? sh_module_ref(known) : NULL;
-    l->job.work = known ? load_cached : load_work;
-    l->job.done = load_done;
+    l->job.work = known ? load_cached : load_find;
+    l->job.done = known ? load_done : load_found;
     e->pins++;
     sh_loop_submit(e->loop, known ? SH_POOL_FILES : SH_POOL_COMPUTE, &l->job);
 }
 
 void sh_modules_load(struct sh_engine *e, const struct sh_hash *hash, sh_module_ready_fn cb,
                      void *arg) {
-    load_start(e, sh_modules_path(e, hash), cached(e, hash), hash, cb, arg);
+    load_start(e, sh_modules_path(e, hash), NULL, hash, cb, arg);
 }
 
-void sh_modules_python(struct sh_engine *e, sh_module_ready_fn cb, void *arg) {
-    struct sh_module *known = e->modules.python_known ? cached(e, &e->modules.python) : NULL;
+void sh_modules_python(struct sh_engine *e, bool image, sh_module_ready_fn cb, void *arg) {
+    struct sh_interpreter *i = image ? &e->modules.python_image : &e->modules.python;
+    const char *path = image ? e->config.python_image : e->config.python;
 
-    load_start(e, sh_strdup(e->config.python ? e->config.python : ""), known, NULL, cb, arg);
+    load_start(e, sh_strdup(path ? path : ""), i, i->known ? &i->hash : NULL, cb, arg);
 }
 
 /* ---- adding, listing, removing ---- */
@@ -354,7 +402,7 @@ static void add_record(struct adding *a) {
     if (a->name) {
         puts[n++] = (struct sh_put){SH_TABLE_NAME, sh_str(a->name), name_record};
     }
-    if (sh_store_append(a->engine->store, NULL, 0, puts, n, add_stored, a, &a->err) < 0) {
+    if (sh_engine_append(a->engine, NULL, 0, puts, n, add_stored, a, &a->err) < 0) {
         add_stored(a, &a->err);
     }
     json_decref(name_record);
@@ -373,6 +421,11 @@ static void add_known(void *arg, json_t *records, size_t total, const struct sh_
     }
     a->record = known ? json_incref(known) : NULL;
     add_stored(a, err);
+}
+
+/* It was refused: the answer still comes in a later turn. */
+static void add_nothing(struct sh_job *job) {
+    (void)job;
 }
 
 static void add_done(struct sh_job *job) {
@@ -407,73 +460,45 @@ void sh_engine_module_add(struct sh_engine *e, struct sh_str bytes, const char *
     a->script = sh_module_is_script(bytes);
     sh_buf_init(&a->bytes, SH_MODULE_BYTES_MAX + 1);
     sh_buf_add(&a->bytes, bytes.p, bytes.len);
-    a->job.work = add_work;
+    a->job.work = sh_disk_check(e, &a->err) < 0 ? add_nothing : add_work;
     a->job.done = add_done;
     e->pins++;
-    sh_loop_submit(e->loop, SH_POOL_COMPUTE, &a->job);
-}
-
-struct module_query {
-    struct sh_engine *engine;
-    sh_engine_json_fn cb;
-    void *arg;
-    json_t *record;
-    char *name;
-};
-
-static void query_end(struct module_query *q, json_t *value, const struct sh_err *err) {
-    struct sh_engine *e = q->engine;
-
-    q->cb(q->arg, value, err);
-    json_decref(q->record);
-    sh_free(q->name);
-    sh_free(q);
-    sh_engine_unpin(e);
-}
-
-static struct module_query *query_new(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
-    struct module_query *q = sh_new(struct module_query);
-
-    q->engine = e;
-    q->cb = cb;
-    q->arg = arg;
-    e->pins++;
-    return q;
+    sh_loop_submit(e->loop, a->script ? SH_POOL_COMPUTE : SH_POOL_COMPILE, &a->job);
 }
 
 /* A record keeps the name it was registered under; a name that is another module's since, or
  * nobody's, is not shown, because it would not find this one. */
 static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
     size_t i;
     json_t *record;
 
     (void)total;
     json_array_foreach(records, i, record) {
         const char *name = json_string_value(json_object_get(record, "name"));
-        json_t *owner = name ? json_object_get(q->record, name) : NULL;
+        json_t *owner = name ? json_object_get(q->value, name) : NULL;
         if (name && !json_equal(owner, json_object_get(record, "hash"))) {
             json_object_del(record, "name");
         }
     }
-    query_end(q, records, err);
+    sh_call_end(q, records, err);
 }
 
 static void list_named(void *arg, json_t *names, size_t total, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
     struct sh_store_filter all = {.limit = LIST_MAX};
     size_t i;
     json_t *name;
 
     (void)total;
     if (err) {
-        query_end(q, NULL, err);
+        sh_call_end(q, NULL, err);
         return;
     }
-    q->record = json_object();
+    q->value = json_object();
     json_array_foreach(names, i, name) {
         struct sh_str text = sh_json_get_str(name, "name");
-        json_object_setn(q->record, text.p ? text.p : "", text.len, json_object_get(name, "hash"));
+        json_object_setn(q->value, text.p ? text.p : "", text.len, json_object_get(name, "hash"));
     }
     sh_store_list(q->engine->store, SH_TABLE_MODULE, &all, listed, q);
 }
@@ -481,21 +506,22 @@ static void list_named(void *arg, json_t *names, size_t total, const struct sh_e
 void sh_engine_module_list(struct sh_engine *e, sh_engine_json_fn cb, void *arg) {
     struct sh_store_filter all = {.limit = LIST_MAX};
 
-    sh_store_list(e->store, SH_TABLE_NAME, &all, list_named, query_new(e, cb, arg));
+    sh_store_list(e->store, SH_TABLE_NAME, &all, list_named,
+                  sh_call_new(e, (struct sh_str){0}, cb, arg));
 }
 
 static void removed(void *arg, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
 
-    query_end(q, q->record, err);
+    sh_call_end(q, q->value, err);
 }
 
 /* The record and its names go; the file stays, because journals may name it. A name that has been
  * given to another module since is that one's. */
 static void names_found(void *arg, json_t *names, size_t total, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
     struct sh_put puts[1 + NAMES_MAX] = {
-        {SH_TABLE_MODULE, sh_json_get_str(q->record, "hash"), NULL}};
+        {SH_TABLE_MODULE, sh_json_get_str(q->value, "hash"), NULL}};
     struct sh_err own = {0};
     size_t n = 1, i;
     json_t *name;
@@ -506,34 +532,34 @@ static void names_found(void *arg, json_t *names, size_t total, const struct sh_
             puts[n++] = (struct sh_put){SH_TABLE_NAME, sh_json_get_str(name, "name"), NULL};
         }
     }
-    if (!err && sh_store_append(q->engine->store, NULL, 0, puts, n, removed, q, &own) == 0) {
+    if (!err && sh_engine_append(q->engine, NULL, 0, puts, n, removed, q, &own) == 0) {
         return;
     }
-    query_end(q, NULL, err ? err : &own);
+    sh_call_end(q, NULL, err ? err : &own);
 }
 
 static void remove_found(void *arg, json_t *record, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
     struct sh_store_filter named = {.member = {"hash"}, .limit = NAMES_MAX};
 
     if (err) {
-        query_end(q, NULL, err);
+        sh_call_end(q, NULL, err);
         return;
     }
-    q->record = json_incref(record);
+    q->value = json_incref(record);
     named.value[0] = json_string_value(json_object_get(record, "hash"));
     sh_store_list(q->engine->store, SH_TABLE_NAME, &named, names_found, q);
 }
 
 void sh_engine_module_remove(struct sh_engine *e, struct sh_str name_or_hash, sh_engine_json_fn cb,
                              void *arg) {
-    sh_modules_find(e, name_or_hash, remove_found, query_new(e, cb, arg));
+    sh_modules_find(e, name_or_hash, remove_found, sh_call_new(e, name_or_hash, cb, arg));
 }
 
 /* ---- finding by name or hash ---- */
 
 static void find_ended(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
     json_t *record = json_array_get(records, 0);
     struct sh_err none = {0};
 
@@ -541,14 +567,14 @@ static void find_ended(void *arg, json_t *records, size_t total, const struct sh
     if (!err && !record) {
         sh_fail(&none, SH_E_NOT_FOUND,
                 "there is no agent \"%.80s\"; `shannon modules` lists those that are registered",
-                q->name);
+                q->id);
         err = &none;
     }
-    query_end(q, record, err);
+    sh_call_end(q, record, err);
 }
 
 static void find_named(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct module_query *q = arg;
+    struct sh_call *q = arg;
     json_t *record = json_array_get(records, 0);
 
     if (err || !record) {
@@ -560,10 +586,9 @@ static void find_named(void *arg, json_t *records, size_t total, const struct sh
 
 void sh_modules_find(struct sh_engine *e, struct sh_str name_or_hash, sh_engine_json_fn cb,
                      void *arg) {
-    struct module_query *q = query_new(e, cb, arg);
+    struct sh_call *q = sh_call_new(e, name_or_hash, cb, arg);
     struct sh_hash hash;
 
-    q->name = sh_strndup0(name_or_hash.p, name_or_hash.len);
     if (sh_hash_parse(name_or_hash, &hash) == 0) {
         sh_store_get(e->store, SH_TABLE_MODULE, name_or_hash, find_ended, q);
     } else {

@@ -6,8 +6,12 @@
 
 struct sh_module_cache {
     struct sh_list loaded; /* private to modules.c */
-    struct sh_hash python; /* of the interpreter, once known */
-    bool python_known;
+    struct sh_interpreter {
+        struct sh_hash hash; /* once known */
+        bool known;
+    } python, python_image;
+    struct sh_hash python_module; /* of what scripts import: pysdk.h */
+    bool python_module_known;
 };
 void sh_module_cache_done(struct sh_module_cache *c);
 
@@ -16,8 +20,12 @@ void sh_module_cache_done(struct sh_module_cache *c);
 typedef void (*sh_module_ready_fn)(void *arg, struct sh_module *m, const struct sh_err *err);
 void sh_modules_load(struct sh_engine *e, const struct sh_hash *hash, sh_module_ready_fn cb,
                      void *arg);
-/* The interpreter, stored under its hash like any module. */
-void sh_modules_python(struct sh_engine *e, sh_module_ready_fn cb, void *arg);
+/* The interpreter, or its image, stored under its hash like any module. */
+void sh_modules_python(struct sh_engine *e, bool image, sh_module_ready_fn cb, void *arg);
+/* May the interpreter's image run this script? Else the interpreter itself has to. argv0 NULL: our
+ * own name for it. */
+bool sh_image_fits(const struct sh_engine *e, const struct sh_capabilities *effective,
+                   const char *argv0, const char *script_name);
 /* The record of an agent by its name or module hash: cb as engine.h's; SH_E_NOT_FOUND. */
 void sh_modules_find(struct sh_engine *e, struct sh_str name_or_hash, sh_engine_json_fn cb,
                      void *arg);

@@ -2,23 +2,24 @@
  * for. */
 #include "engine/private.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 static void run(struct sh_workflow *wf) {
     sh_workflow_push_inputs(wf);
+    sh_timer_stop(&wf->rest_timer);
     wf->phase = SH_PHASE_RUNNABLE;
     wf->waiting = false;
+    wf->slowed = false;
     wf->pins++;
     wf->task.agent = wf->agent;
+    wf->task.workflow = wf->id.s;
     wf->task.stepped = sh_workflow_stepped;
     sh_executors_run(wf->engine->executors, &wf->task);
     sh_wall_update(wf);
 }
 
 void sh_workflow_poke(struct sh_workflow *wf) {
-    if (wf->phase != SH_PHASE_HELD || !wf->agent || wf->paused || wf->doom ||
-        wf->engine->stopping || wf->leaving) {
+    if (wf->phase != SH_PHASE_HELD || !wf->agent || wf->paused || wf->over_budget || wf->doom ||
+        wf->anew || wf->engine->stopping || wf->leaving ||
+        (sh_disk_is_low(wf->engine) && !wf->verify)) {
         sh_wall_update(wf);
         return;
     }
@@ -51,14 +52,21 @@ static void sleep_begin(struct sh_workflow *wf, const struct sh_agent_wait *w) {
     int64_t now_us = sh_wall_us();
     int64_t due_us = recorded_due(wf, w->call_number);
     uint64_t delay_ns = w->delay_ns;
-    bool past = wf->verify || (wf->history.bodies && !sh_history_over(&wf->history, &counters)) ||
-                w->clock_us + (int64_t)(w->delay_ns / 1000) <= wf->history.last_us;
+    bool past = wf->verify || (wf->history.bodies && !sh_history_over(&wf->history, &counters));
+    bool shown = w->clock_us + (int64_t)(w->delay_ns / 1000) <= wf->history.last_us;
 
-    if (due_us && !wf->verify) {
-        delay_ns = due_us > now_us ? (uint64_t)(due_us - now_us) * 1000 : 0;
-    } else if (past) {
+    if (past) { /* the agent went on, wherever the clock has been set since then */
         delay_ns = 0;
-    } else if (delay_ns >= 1000000000ULL) {
+    } else if (due_us) {
+        char name[32];
+        snprintf(name, sizeof(name), "call %llu", (unsigned long long)w->call_number);
+        int64_t slept_us = sh_moment_left_us(wf->engine, wf->slept, name);
+        int64_t left_us = slept_us != INT64_MAX ? slept_us : due_us - now_us;
+        uint64_t left_ns = left_us > 0 ? (uint64_t)left_us * 1000 : 0;
+        delay_ns = left_ns < delay_ns ? left_ns : delay_ns; /* the clock may have been set back */
+    } else if (shown) {
+        delay_ns = 0;
+    } else if (delay_ns >= SH_SLEEP_RECORDED_NS) {
         sh_journal_add(wf, "Observed",
                        json_pack("{s:I, s:s, s:I}", "call", (json_int_t)w->call_number, "kind",
                                  "sleep", "due_us",
@@ -77,7 +85,7 @@ static void stdin_begin(struct sh_workflow *wf, const struct sh_agent_wait *w) {
         return;
     }
     wf->stdin_reading = true;
-    sh_buf_init(&data, SH_EVENT_BODY_MAX);
+    sh_buf_init_sure(&data, SH_EVENT_BODY_MAX);
     sh_base64_encode(&data, wf->stdin_queue.p, n);
     sh_journal_add(wf, "Observed",
                    json_pack("{s:I, s:s, s:s%}", "call", (json_int_t)w->call_number, "kind",
@@ -98,60 +106,35 @@ void sh_workflow_stdin_ready(struct sh_workflow *wf) {
     }
 }
 
+static void slowed_enough(struct sh_timer *t) {
+    struct sh_workflow *wf = sh_container_of(t, struct sh_workflow, sleep_timer);
+
+    wf->waiting = false;
+    sh_workflow_poke(wf);
+}
+
 /* The agent suspended for an answer that is not on its tape. */
 static void wait_begin(struct sh_workflow *wf) {
     const struct sh_agent_wait *w = sh_agent_wait(wf->agent);
 
-    wf->waiting = w->kind != SH_WAIT_ROOM;
+    wf->waiting = w->kind != SH_WAIT_ROOM && w->kind != SH_WAIT_FILE;
     if (!wf->waiting || !sh_list_empty(&wf->inputs)) {
         sh_workflow_poke(wf);
     } else if (w->kind == SH_WAIT_SLEEP) {
         sleep_begin(wf, w);
+    } else if (w->kind == SH_WAIT_RATE) { /* in a replay, too: nothing of it is recorded */
+        wf->slowed = true;
+        sh_timer_start(wf->engine->loop, &wf->sleep_timer, w->delay_ns, slowed_enough);
     } else if (wf->verify) {
         wf->on_end(wf, wf->on_end_arg);
         return;
     } else if (w->kind == SH_WAIT_STDIN) {
         stdin_begin(wf, w);
+    } else if (w->kind == SH_WAIT_NET) {
+        sh_net_ask(wf, w);
     }
     sh_wall_update(wf);
-}
-
-static bool workspace_is_empty(const struct sh_workflow *wf) {
-    sh_auto(sh_free_p) char *path = sh_workspace_path(wf);
-
-    return rmdir(path) == 0 && mkdir(path, 0700) == 0;
-}
-
-/* The state goes into the journal; when it is durable the guest starts anew from it, live exactly
- * as after a crash (SEMANTICS 11). A guest with files in its workspace is refused: they would be
- * lost. */
-static void checkpoint_begin(struct sh_workflow *wf) {
-    const struct sh_agent_wait *w = sh_agent_wait(wf->agent);
-    struct sh_agent_counters c = sh_agent_counters(wf->agent);
-    struct sh_buf state;
-
-    if (!workspace_is_empty(wf)) {
-        sh_workflow_fail(wf, SH_E_UNSUPPORTED,
-                         "checkpoint: the workspace holds files, which a checkpoint does not keep; "
-                         "remove them first, or keep them in the state");
-        return;
-    }
-    sh_buf_init(&state, SH_EVENT_BODY_MAX);
-    sh_base64_encode(&state, w->state.p, w->state.len);
-    json_t *body = json_pack(
-        "{s:s%, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:[I,I], s:I}", "state", state.p ? state.p : "",
-        state.len, "clock_us", (json_int_t)c.clock_us, "fuel_used", (json_int_t)c.fuel_used,
-        "random_pos", (json_int_t)c.random_pos, "ordinal", (json_int_t)c.ordinal, "call_number",
-        (json_int_t)c.call_number, "emitted", (json_int_t)c.emitted, "published",
-        (json_int_t)c.published, "output_offset", (json_int_t)c.output_offset[0],
-        (json_int_t)c.output_offset[1], "spent_us", (json_int_t)sh_wall_spent_us(wf));
-    sh_buf_done(&state);
-    wf->waiting = true;
-    json_object_set_new(body, "signal_waits", json_deep_copy(wf->signal_waits));
-    if (sh_journal_add(wf, "Checkpoint", body) == 0) {
-        sh_workflow_doom(wf, SH_E_JOURNAL, "a checkpoint does not fit the journal limit");
-    }
-    sh_journal_commit(wf, NULL, NULL);
+    sh_asleep_rest(wf);
 }
 
 /* Nothing is left that the agent did before: the run is live. */
@@ -164,29 +147,40 @@ static void history_release(struct sh_workflow *wf) {
     counters = sh_agent_counters(wf->agent);
     if (sh_history_over(&wf->history, &counters)) {
         sh_history_done(&wf->history);
+        sh_agent_live(wf->agent);
+        sh_workflow_proven(wf);
     }
 }
 
 void sh_workflow_stepped(struct sh_task *task) {
     struct sh_workflow *wf = sh_container_of(task, struct sh_workflow, task);
+    struct sh_crash *crash = wf->engine->crash;
 
+    sh_crash_enter(crash, wf->id.s, SH_CRASH_EFFECTS);
     wf->phase = SH_PHASE_HELD;
     if (wf->leaving) {
         sh_workflow_dispose(wf);
     } else if (!wf->engine->stopping && sh_workflow_effects(wf)) {
-        if (wf->doom) {
+        sh_budget_check(wf);
+        if (wf->retake) {
+            sh_budget_retake(wf);
+        } else if (wf->doom) {
             sh_workflow_fail(wf, wf->doom, wf->doom_message);
         } else if (task->status == SH_AGENT_FINISHED) {
             sh_workflow_finish(wf, sh_agent_end(wf->agent));
+        } else if (task->status == SH_AGENT_CHECKPOINT && wf->verify) {
+            wf->on_end(wf, wf->on_end_arg); /* a replay begins at the last one that there is */
         } else if (task->status == SH_AGENT_CHECKPOINT) {
-            checkpoint_begin(wf);
+            sh_checkpoint_begin(wf);
         } else if (task->status == SH_AGENT_WAITING) {
             wait_begin(wf);
             history_release(wf);
         } else {
             wf->waiting = false;
+            sh_asleep_rest(wf); /* if it was paused */
             sh_workflow_poke(wf);
         }
     }
+    sh_crash_leave(crash);
     sh_workflow_unpin(wf);
 }

@@ -4,42 +4,28 @@
  *
  * SH_TABLE_SESSION: session id -> {session, workflow, updated_at}; and "title/" + id -> {session,
  * title}, apart because the first is written anew with every task. Ids have no slash. */
+#include "engine/call.h"
 #include "engine/private.h"
 
 #define TITLE "title/"
 
 struct session_query {
-    struct sh_engine *engine;
-    char *id, *title;
-    sh_engine_json_fn cb;
-    void *arg;
+    struct sh_call call; /* name: the title; value: the record, or objects by session id */
     size_t offset, limit, read;
-    json_t *found, *titles; /* objects by session id; or the one record */
+    json_t *titles; /* objects by session id; or the one record */
 };
 
 static struct session_query *query_new(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb,
                                        void *arg) {
     struct session_query *q = sh_new(struct session_query);
 
-    SH_ON_LOOP(e->loop);
-    q->engine = e;
-    q->id = sh_strndup0(id.p, id.len);
-    q->cb = cb;
-    q->arg = arg;
-    e->pins++;
+    sh_call_init(&q->call, e, id, cb, arg);
     return q;
 }
 
 static void query_end(struct session_query *q, json_t *value, const struct sh_err *err) {
-    struct sh_engine *e = q->engine;
-
-    q->cb(q->arg, err ? NULL : value, err);
-    json_decref(q->found);
     json_decref(q->titles);
-    sh_free(q->id);
-    sh_free(q->title);
-    sh_free(q);
-    sh_engine_unpin(e);
+    sh_call_end(&q->call, value, err);
 }
 
 static int no_session(struct sh_err *err, const char *id) {
@@ -60,9 +46,9 @@ static void title_found(void *arg, json_t *records, size_t total, const struct s
 
     (void)total;
     if (!err && title) {
-        json_object_set(q->found, "title", title);
+        json_object_set(q->call.value, "title", title);
     }
-    query_end(q, q->found, err);
+    query_end(q, q->call.value, err);
 }
 
 static void record_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
@@ -72,16 +58,16 @@ static void record_found(void *arg, json_t *records, size_t total, const struct 
 
     (void)total;
     if (!err && !record) {
-        no_session(&none, q->id);
+        no_session(&none, q->call.id);
         err = &none;
     }
     if (err) {
         query_end(q, NULL, err);
         return;
     }
-    q->found = json_deep_copy(record);
-    sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", q->id);
-    sh_store_get(q->engine->store, SH_TABLE_SESSION, sh_str(key), title_found, q);
+    q->call.value = json_deep_copy(record);
+    sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", q->call.id);
+    sh_store_get(q->call.engine->store, SH_TABLE_SESSION, sh_str(key), title_found, q);
 }
 
 void sh_engine_session_get(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, void *arg) {
@@ -101,11 +87,11 @@ static int latest_first(const void *a, const void *b) {
 }
 
 static void page_end(struct session_query *q) {
-    size_t n = json_object_size(q->found), i = 0;
+    size_t n = json_object_size(q->call.value), i = 0;
     json_t **sorted = sh_new_array(json_t *, n + 1), *list = json_array(), *record, *page;
     const char *id;
 
-    json_object_foreach(q->found, id, record) {
+    json_object_foreach(q->call.value, id, record) {
         json_t *title = json_object_get(json_object_get(q->titles, id), "title");
         if (title) {
             json_object_set(record, "title", title);
@@ -127,7 +113,7 @@ static void listed(void *arg, json_t *records, size_t total, const struct sh_err
 static void list_next(struct session_query *q) {
     struct sh_store_filter f = {.offset = q->read, .limit = SH_STORE_LIST_MAX};
 
-    sh_store_list(q->engine->store, SH_TABLE_SESSION, &f, listed, q);
+    sh_store_list(q->call.engine->store, SH_TABLE_SESSION, &f, listed, q);
 }
 
 static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
@@ -144,7 +130,7 @@ static void listed(void *arg, json_t *records, size_t total, const struct sh_err
         /* By id, because a page may begin again with what the one before ended with. */
         if (id) {
             bool is_title = json_object_get(record, "title") != NULL;
-            json_object_set_new(is_title ? q->titles : q->found, id, json_deep_copy(record));
+            json_object_set_new(is_title ? q->titles : q->call.value, id, json_deep_copy(record));
         }
     }
     q->read += i;
@@ -161,7 +147,7 @@ void sh_engine_session_list(struct sh_engine *e, size_t offset, size_t limit, sh
 
     q->offset = offset;
     q->limit = limit;
-    q->found = json_object();
+    q->call.value = json_object();
     q->titles = json_object();
     list_next(q);
 }
@@ -171,33 +157,34 @@ void sh_engine_session_list(struct sh_engine *e, size_t offset, size_t limit, sh
 static void written(void *arg, const struct sh_err *err) {
     struct session_query *q = arg;
 
-    query_end(q, q->found, err);
+    query_end(q, q->call.value, err);
 }
 
 static void write_now(void *arg, json_t *records, size_t total, const struct sh_err *err) {
     struct session_query *q = arg;
     struct sh_err why = {0};
     json_t *record = json_array_get(records, 0);
-    sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", q->id);
+    sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", q->call.id);
     struct sh_put puts[2] = {{SH_TABLE_SESSION, sh_str(key), NULL},
-                             {SH_TABLE_SESSION, sh_str(q->id), NULL}};
+                             {SH_TABLE_SESSION, sh_str(q->call.id), NULL}};
 
     (void)total;
     if (!err && !record) {
-        no_session(&why, q->id);
+        no_session(&why, q->call.id);
         err = &why;
     }
     if (err) {
         query_end(q, NULL, err);
         return;
     }
-    q->found = json_deep_copy(record);
-    if (q->title) {
-        q->titles = json_pack("{s:s, s:s}", "session", q->id, "title", q->title);
+    q->call.value = json_deep_copy(record);
+    if (q->call.name) {
+        q->titles = json_pack("{s:s, s:s}", "session", q->call.id, "title", q->call.name);
         puts[0].value = q->titles;
-        json_object_set_new(q->found, "title", json_string(q->title));
+        json_object_set_new(q->call.value, "title", json_string(q->call.name));
     }
-    if (sh_store_append(q->engine->store, NULL, 0, puts, q->title ? 1 : 2, written, q, &why) < 0) {
+    if (sh_engine_append(q->call.engine, NULL, 0, puts, q->call.name ? 1 : 2, written, q, &why) <
+        0) {
         query_end(q, NULL, &why);
     }
 }
@@ -206,7 +193,7 @@ void sh_engine_session_title(struct sh_engine *e, struct sh_str id, const char *
                              sh_engine_json_fn cb, void *arg) {
     struct session_query *q = query_new(e, id, cb, arg);
 
-    q->title = sh_strdup(title);
+    q->call.name = sh_strdup(title);
     sh_store_get(e->store, SH_TABLE_SESSION, id, write_now, q);
 }
 

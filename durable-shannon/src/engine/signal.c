@@ -17,12 +17,18 @@ void sh_signal_count(struct sh_workflow *wf, struct sh_str name, uint64_t *ret_n
 static bool answer(struct sh_activity *a) {
     struct sh_str name = sh_json_get_str(a->args, "name");
     sh_auto(sh_free_p) char *key = sh_strndup0(name.p, name.len);
-    json_t *payload = json_array_get(json_object_get(a->wf->signals, key), a->signal_number);
+    json_t *message = json_array_get(json_object_get(a->wf->signals, key), a->signal_number);
+    json_t *payload = json_object_get(message, "payload");
 
-    if (!payload) {
+    if (!message) {
         return false;
     }
-    sh_activity_succeed(a, json_pack("{s:s, s:O}", "name", key, "payload", payload));
+    json_t *result =
+        json_pack("{s:s, s:O}", "name", key, "payload", payload ? payload : json_null());
+    if (json_object_get(message, "update")) {
+        json_object_set(result, "update", json_object_get(message, "update"));
+    }
+    sh_activity_succeed(a, result);
     return true;
 }
 
@@ -35,13 +41,13 @@ void sh_signal_apply(struct sh_workflow *wf, const struct sh_event *ev) {
     struct sh_str name = sh_json_get_str(ev->body, "name");
     sh_auto(sh_free_p) char *key = sh_strndup0(name.p, name.len);
     json_t *queue = json_object_get(wf->signals, key);
-    json_t *payload = json_object_get(ev->body, "payload");
 
+    sh_update_apply_received(wf, ev);
     if (!queue) {
         queue = json_array();
         json_object_set_new(wf->signals, key, queue);
     }
-    json_array_append_new(queue, payload ? json_incref(payload) : json_null());
+    json_array_append(queue, ev->body);
     if (wf->phase == SH_PHASE_LOADING) {
         return;
     }
@@ -54,7 +60,7 @@ void sh_signal_apply(struct sh_workflow *wf, const struct sh_event *ev) {
     }
 }
 
-static int check(struct sh_str name, const json_t *payload, struct sh_err *err) {
+int sh_signal_check(struct sh_str name, const json_t *payload, struct sh_err *err) {
     sh_auto(sh_free_p) char *text = payload ? sh_json_text(payload) : NULL;
 
     if (name.len == 0 || name.len > SIGNAL_NAME_MAX || !sh_utf8_valid(name)) {
@@ -70,11 +76,18 @@ static int check(struct sh_str name, const json_t *payload, struct sh_err *err) 
 
 void sh_engine_signal(struct sh_engine *e, struct sh_str id, struct sh_str name,
                       const json_t *payload, sh_engine_json_fn cb, void *arg) {
-    struct sh_control *c = sh_control_new(e, "signal", cb, arg);
+    const struct sh_asked_for asked = {SH_ASK_SIGNAL, .name = name, .payload = payload, .cb = cb,
+                                       .arg = arg};
     struct sh_workflow *wf = sh_workflow_find(e, id);
+    struct sh_control *c;
     struct sh_err err = {0};
 
-    if (check(name, payload, &err) < 0) {
+    if (sh_signal_check(name, payload, &err) == 0 && sh_defer(e, wf, id, &asked)) {
+        return;
+    }
+    c = sh_control_new(e, "signal", cb, arg);
+
+    if (sh_signal_check(name, payload, &err) < 0) {
         sh_control_end(c, NULL, &err);
         return;
     }

@@ -5,14 +5,20 @@
 struct submission {
     struct sh_list link; /* engine->pending_keys while it holds a key */
     struct sh_engine *engine;
-    char *agent, *session, *query, *key, *argv0, *script_name;
+    char *agent, *unnamed, *session, *query, *key, *argv0, *script_name;
     json_t *input, *capabilities, *metadata, *args, *record;
     struct sh_buf stdin_bytes;
     bool stdin_live, tty[3];
-    const struct sh_policy *policy;
+    bool image; /* the interpreter's image, not the interpreter, is to run the script */
+    json_t *operator_doc;
+    struct sh_operator own; /* the same, read */
+    unsigned priority;
     struct sh_hash digest;
     struct sh_capabilities request, manifest;
     struct sh_module *module;
+    const struct sh_birth *birth;             /* of a child workflow, or NULL */
+    const struct sh_schedule_start *schedule; /* or NULL */
+    int64_t deadline_us;
     sh_engine_submit_fn cb;
     void *arg;
 };
@@ -22,6 +28,7 @@ static void submission_free(struct submission *s) {
 
     sh_list_unlink(&s->link);
     sh_free(s->agent);
+    sh_free(s->unnamed);
     sh_free(s->session);
     sh_free(s->query);
     sh_free(s->key);
@@ -32,6 +39,8 @@ static void submission_free(struct submission *s) {
     json_decref(s->metadata);
     json_decref(s->args);
     json_decref(s->record);
+    json_decref(s->operator_doc);
+    sh_operator_done(&s->own);
     sh_buf_done(&s->stdin_bytes);
     sh_capabilities_done(&s->request);
     sh_capabilities_done(&s->manifest);
@@ -83,6 +92,10 @@ static int check(const struct sh_submit *in, struct sh_err *err) {
     if (!sh_utf8_valid(in->agent) || memchr(in->agent.len ? in->agent.p : "", 0, in->agent.len)) {
         return sh_fail(err, SH_E_INVAL, "agent: expected the name or hash of an agent as UTF-8");
     }
+    if (in->has_priority && in->priority > SH_PRIORITY_MAX) {
+        return sh_fail(err, SH_E_INVAL, "priority: expected 0 to %d, got %u", SH_PRIORITY_MAX,
+                       in->priority);
+    }
     if (in->session.len > 0 && sh_id_parse(in->session, &id) < 0) {
         return sh_fail(err, SH_E_INVAL, "session: expected 1 to %d of A-Z a-z 0-9 : _ - .",
                        SH_ID_MAX);
@@ -128,12 +141,12 @@ static json_t *started_body(const struct submission *s, const struct sh_workflow
     struct sh_buf hex, in;
     uint8_t seed[32];
     json_t *body;
-    char interpreter[SH_HASH_HEX_BYTES];
+    char interpreter[SH_HASH_HEX_BYTES], signer[SH_SIGN_KEY_HEX_BYTES];
 
     sh_random_bytes(seed, sizeof(seed));
-    sh_buf_init(&hex, 128);
+    sh_buf_init_sure(&hex, 128);
     sh_hex_encode(&hex, seed, sizeof(seed));
-    sh_buf_init(&in, SH_EVENT_BODY_MAX);
+    sh_buf_init_sure(&in, SH_EVENT_BODY_MAX);
     sh_base64_encode(&in, s->stdin_bytes.p, s->stdin_bytes.len);
     body =
         json_pack("{s:i, s:s, s:O, s:O, s:o, s:O, s:s, s:o, s:o, s:s, s:s, s:s%, s:b, "
@@ -146,10 +159,17 @@ static json_t *started_body(const struct submission *s, const struct sh_workflow
                   "stdin_live", (int)s->stdin_live, "tty", (int)s->tty[0], (int)s->tty[1],
                   (int)s->tty[2], "metadata", s->metadata);
     SH_ASSERT(body);
+    /* Named in the first event, so that an end without a signature shows. */
+    sh_sign_key_hex(s->engine->key.public, signer);
+    json_object_set_new(body, "signer", json_string(signer));
     if (python) {
         sh_hash_hex(sh_module_hash(s->module), interpreter);
         json_object_set_new(body, "interpreter", json_string(interpreter));
         json_object_set_new(body, "script_name", json_string(s->script_name));
+        if (s->engine->modules.python_module_known) {
+            sh_hash_hex(&s->engine->modules.python_module, interpreter);
+            json_object_set_new(body, "python_module", json_string(interpreter));
+        }
     }
     sh_buf_done(&hex);
     sh_buf_done(&in);
@@ -183,7 +203,10 @@ int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, stru
     ret->env = json_incref(json_object_get(body, "env"));
     ret->input = json_incref(json_object_get(body, "input"));
     ret->stdin_live = sh_json_get_bool(body, "stdin_live", false);
+    ret->has_python_module = ret->python && json_object_get(body, "python_module");
     ret->started_us = time_us;
+    ret->deadline_us = sh_json_get_int(body, "deadline_us", 0);
+    sh_lineage_parse(body, &ret->lineage);
     for (size_t i = 0; i < 3; i++) {
         ret->tty[i] = json_is_true(json_array_get(tty, i));
     }
@@ -191,6 +214,8 @@ int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, stru
         sh_hex_decode(sh_json_get_str(body, "seed"), ret->seed, sizeof(ret->seed)) < 0 ||
         (ret->python &&
          sh_hash_parse(sh_json_get_str(body, "interpreter"), &ret->interpreter) < 0) ||
+        (ret->has_python_module &&
+         sh_hash_parse(sh_json_get_str(body, "python_module"), &ret->python_module) < 0) ||
         sh_base64_decode(&ret->stdin_bytes, sh_json_get_str(body, "stdin")) < 0 || !ret->input ||
         !all_strings(ret->argv) || !all_strings(ret->env) || version < 1 ||
         (ret->python && !good_script_name(ret->script_name))) {
@@ -224,10 +249,11 @@ static json_t *questions(const struct submission *s, const struct sh_hash *hash,
 static int judge(const struct submission *s, const struct sh_hash *hash, struct sh_decision *ret,
                  json_t **ret_asks, struct sh_err *err) {
     const struct sh_capabilities *request = s->capabilities ? &s->request : NULL;
-    bool attended = s->engine->config.attended;
+    const struct sh_policy *policy = s->own.policy ? s->own.policy : s->engine->config.policy;
+    bool attended = s->engine->config.attended && !s->own.unattended;
     json_t *asks;
 
-    if (sh_policy_decide_asking(s->policy, sh_str(s->agent), hash, &s->manifest, request,
+    if (sh_policy_decide_asking(policy, sh_str(s->agent), hash, &s->manifest, request,
                                 attended ? SH_ASKS_LATER : SH_ASKS_DENIED, ret, err) < 0) {
         return -err->code;
     }
@@ -241,7 +267,7 @@ static int judge(const struct submission *s, const struct sh_hash *hash, struct 
     } else {
         json_decref(asks);
     }
-    return sh_policy_decide_asking(s->policy, sh_str(s->agent), hash, &s->manifest, request,
+    return sh_policy_decide_asking(policy, sh_str(s->agent), hash, &s->manifest, request,
                                    SH_ASKS_GRANTED, ret, err);
 }
 
@@ -262,17 +288,51 @@ static json_t *decided_body(const struct sh_decision *d, const json_t *asks) {
 }
 
 static json_t *first_row(const struct submission *s, const struct sh_workflow *wf) {
-    return json_pack("{s:i, s:s, s:s, s:O, s:o, s:O, s:s, s:O, s:I}", "v", 1, "id", wf->id.s,
-                     "agent", s->agent, "module", json_object_get(s->record, "hash"), "query",
-                     sh_json_string(sh_str(s->query)), "input", s->input, "session",
-                     wf->spec.session, "metadata", s->metadata, "created_at",
-                     (json_int_t)wf->spec.started_us);
+    json_t *row =
+        json_pack("{s:i, s:s, s:s, s:O, s:o, s:O, s:s, s:O, s:I}", "v", 1, "id", wf->id.s, "agent",
+                  s->agent, "module", json_object_get(s->record, "hash"), "query",
+                  sh_json_string(sh_str(s->query)), "input", s->input, "session", wf->spec.session,
+                  "metadata", s->metadata, "created_at", (json_int_t)wf->spec.started_us);
+
+    if (s->operator_doc) {
+        json_object_set(row, "operator", s->operator_doc);
+    }
+    sh_lineage_row(&wf->spec.lineage, row);
+    if (wf->spec.deadline_us) {
+        json_object_set_new(row, "deadline_at", json_integer(wf->spec.deadline_us));
+    }
+    return row;
 }
 
 static void started(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
     struct submission *s = arg;
+    struct sh_engine *e = wf->engine;
 
+    if (wf->waits_in_queue && !err) { /* in the store; its turn comes */
+        json_t *record = sh_index_active_record(wf->row);
+        answer(s, wf->row, false, NULL);
+        sh_workflow_leave(wf);
+        sh_takeup_queue(e, record);
+        json_decref(record);
+        return;
+    }
     answer(s, err ? NULL : wf->row, false, err);
+}
+
+/* As many run as may: it is durable, and leaves memory again until its turn comes. */
+static bool wait_in_queue(struct sh_workflow *wf) {
+    struct sh_engine *e = wf->engine;
+    json_t *queue;
+
+    wf->waits_in_queue = true; /* not one of those that run */
+    if (sh_queue_room(e, wf->spec.agent, wf->spec.session)) {
+        wf->waits_in_queue = false;
+        return false;
+    }
+    queue = json_pack("{s:I, s:I, s:s}", "bytes", (json_int_t)wf->journal.bytes, "bytes_max",
+                      (json_int_t)wf->journal.bytes_max, "owner", e->owner);
+    json_object_set_new(wf->row, "queue", queue);
+    return true;
 }
 
 static void put_key(struct submission *s, struct sh_workflow *wf) {
@@ -303,9 +363,98 @@ static void reject(struct submission *s, struct sh_workflow *wf, const struct sh
     wf->phase = SH_PHASE_ENDING;
     sh_journal_add(wf, "WorkflowFailed", body);
     json_object_set_new(wf->row, "completed_at", json_integer(wf->journal.time_us));
+    sh_workflow_sign_head(wf);
+    sh_schedule_task_ends(wf, false);
     sh_workflow_row_put(wf, "rejected");
     sh_journal_commit(wf, started, s);
 }
+
+/* A child is decided against its parent too, and refused rather than rejected: its parent is told,
+ * and no workflow comes to be. */
+static int judge_child(const struct submission *s, struct sh_decision *d, struct sh_err *err) {
+    int r = sh_birth_check(s->birth, err);
+
+    if (r == 0 && d->n_denials > 0) {
+        r = sh_fail(err, SH_E_DENIED, "%.200s: %.200s", d->denials[0].capability,
+                    d->denials[0].rule);
+    }
+    return r < 0 ? r
+                 : sh_birth_narrow(s->birth, &s->manifest, s->capabilities ? &s->request : NULL, d,
+                                   err);
+}
+
+/* The earliest of the deadlines that are known when it starts. */
+static int64_t deadline_of(const struct submission *s, const struct sh_limits *limits) {
+    int64_t own = limits->deadline_ms ? sh_wall_us() + (int64_t)limits->deadline_ms * 1000 : 0;
+    int64_t asked[2] = {s->deadline_us, s->birth ? s->birth->parent->spec.deadline_us : 0};
+
+    for (size_t i = 0; i < 2; i++) {
+        own = asked[i] && (!own || asked[i] < own) ? asked[i] : own;
+    }
+    return own;
+}
+
+/* The workflow, with its first two events in the open commit. */
+static struct sh_workflow *first_events(struct submission *s, const struct sh_decision *d,
+                                        const json_t *asks) {
+    int64_t deadline_us = deadline_of(s, &d->effective.limits);
+    struct sh_workflow *wf;
+    struct sh_err err = {0};
+    struct sh_id id;
+    json_t *body;
+
+    if (s->birth) {
+        sh_birth_id(s->birth, &id);
+    } else {
+        sh_id_new(&id, "wf-");
+    }
+    wf = sh_workflow_new(s->engine, &id);
+    sh_operator_rules(wf, &s->own);
+    wf->module = sh_module_ref(s->module);
+    body = started_body(s, wf, d->effective.env);
+    if (s->birth) {
+        sh_lineage_describe(&s->birth->lineage, body);
+    }
+    if (deadline_us) {
+        json_object_set_new(body, "deadline_us", json_integer(deadline_us));
+    }
+    if (sh_spec_parse(body, sh_wall_us(), &wf->spec, &err) < 0) {
+        SH_ASSERT(!"our own WorkflowStarted is readable");
+    }
+    sh_journal_add(wf, "WorkflowStarted", body);
+    wf->spec.started_us = wf->journal.time_us;
+    sh_journal_add(wf, "PolicyDecided", decided_body(d, asks));
+    json_decref(wf->row);
+    wf->row = first_row(s, wf);
+    json_object_set_new(wf->row, "priority", json_integer(s->priority));
+    if (s->schedule) {
+        sh_schedule_task_starts(s->schedule, wf);
+    }
+    put_key(s, wf);
+    if (!s->birth || strcmp(wf->spec.session, s->birth->parent->spec.session) != 0) {
+        sh_session_put(wf);
+    }
+    sh_workflow_enter(wf);
+    return wf;
+}
+
+/* Its first commit; a child's is its parent's as well. false: it is not to be. */
+static bool commit_first(struct submission *s, struct sh_workflow *wf) {
+    struct sh_err err = {0};
+
+    if (!s->birth) {
+        sh_journal_commit(wf, started, s);
+        return true;
+    }
+    if (sh_birth_commit(s->birth, wf, started, s, &err) < 0) {
+        sh_workflow_leave(wf);
+        answer(s, NULL, false, &err);
+        return false;
+    }
+    return true;
+}
+
+static void load(struct submission *s);
 
 static void begin(struct submission *s) {
     struct sh_decision d = {0};
@@ -313,30 +462,23 @@ static void begin(struct submission *s) {
     struct sh_err err = {0};
     struct sh_hash hash;
     struct sh_workflow *wf;
-    struct sh_id id;
-    json_t *body;
+    bool queued = false;
 
     sh_hash_parse(sh_json_get_str(s->record, "hash"), &hash);
-    if (judge(s, &hash, &d, &asks, &err) < 0) {
+    if (judge(s, &hash, &d, &asks, &err) < 0 || (s->birth && judge_child(s, &d, &err) < 0)) {
+        sh_decision_done(&d);
+        json_decref(asks);
         answer(s, NULL, false, &err);
         return;
     }
-    sh_id_new(&id, "wf-");
-    wf = sh_workflow_new(s->engine, &id);
-    wf->policy = s->policy;
-    wf->module = sh_module_ref(s->module);
-    body = started_body(s, wf, d.effective.env);
-    if (sh_spec_parse(body, sh_wall_us(), &wf->spec, &err) < 0) {
-        SH_ASSERT(!"our own WorkflowStarted is readable");
+    if (s->image && !sh_image_fits(s->engine, &d.effective, s->argv0, s->script_name)) {
+        s->image = false; /* a person's grant came meanwhile */
+        sh_decision_done(&d);
+        json_decref(asks);
+        load(s);
+        return;
     }
-    sh_journal_add(wf, "WorkflowStarted", body);
-    wf->spec.started_us = wf->journal.time_us;
-    sh_journal_add(wf, "PolicyDecided", decided_body(&d, asks));
-    json_decref(wf->row);
-    wf->row = first_row(s, wf);
-    put_key(s, wf);
-    sh_session_put(wf);
-    sh_workflow_enter(wf);
+    wf = first_events(s, &d, asks);
     if (d.n_denials > 0) {
         reject(s, wf, &d);
     } else {
@@ -347,11 +489,14 @@ static void begin(struct submission *s) {
             wf->phase = SH_PHASE_HELD; /* without an agent, until a person has answered */
             sh_approval_request(wf, json_incref(asks), NULL, NULL);
         } else {
-            sh_workflow_row_put(wf, "running");
+            queued = !s->birth && wait_in_queue(wf); /* a parent waits for its child */
+            sh_workflow_row_put(wf, queued ? "queued" : "running");
         }
-        sh_journal_commit(wf, started, s);
-        if (!asks) {
-            sh_workflow_launch(wf);
+        if (commit_first(s, wf)) {
+            sh_deadline_arm(wf);
+            if (!asks && !queued) {
+                sh_workflow_launch(wf);
+            }
         }
     }
     json_decref(asks);
@@ -372,17 +517,32 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
         answer(s, NULL, false, err);
         return;
     }
+    sh_module_unref(s->module);
     s->module = sh_module_ref(m);
     begin(s);
+}
+
+/* As far as it can be told before anything is loaded: what is decided then counts. */
+static bool wants_image(const struct submission *s, const struct sh_hash *hash) {
+    struct sh_decision d = {0};
+    struct sh_err err = {0};
+    json_t *asks = NULL;
+    bool fits = s->engine->config.python_image && judge(s, hash, &d, &asks, &err) == 0 &&
+                sh_image_fits(s->engine, &d.effective, s->argv0, s->script_name);
+
+    sh_decision_done(&d);
+    json_decref(asks);
+    return fits;
 }
 
 static void load(struct submission *s) {
     struct sh_hash hash;
 
+    sh_hash_parse(sh_json_get_str(s->record, "hash"), &hash);
     if (sh_str_eqz(sh_json_get_str(s->record, "kind"), "python")) {
-        sh_modules_python(s->engine, module_ready, s);
+        s->image = !s->module && wants_image(s, &hash);
+        sh_modules_python(s->engine, s->image, module_ready, s);
     } else {
-        sh_hash_parse(sh_json_get_str(s->record, "hash"), &hash);
         sh_modules_load(s->engine, &hash, module_ready, s);
     }
 }
@@ -397,6 +557,12 @@ static void name_found(void *arg, json_t *records, size_t total, const struct sh
     if (err) {
         answer(s, NULL, false, err);
         return;
+    }
+    if (name.len == 0 && s->birth && s->birth->name) {
+        name = sh_str(s->birth->name);
+    }
+    if (name.len == 0 && s->unnamed) {
+        name = sh_str(s->unnamed);
     }
     if (name.len) {
         sh_free(s->agent);
@@ -459,6 +625,10 @@ static void key_found(void *arg, json_t *records, size_t total, const struct sh_
     }
     sh_hash_hex(&s->digest, digest);
     if (!record || sh_json_get_int(record, "created_at", 0) < sh_wall_us() - 86400000000LL) {
+        if (sh_disk_check(s->engine, &other) < 0) {
+            answer(s, NULL, false, &other);
+            return;
+        }
         find_module(s);
     } else if (!sh_str_eqz(sh_json_get_str(record, "digest"), digest)) {
         sh_fail(&other, SH_E_EXISTS,
@@ -486,6 +656,7 @@ static struct submission *copy(struct sh_engine *e, const struct sh_submit *in) 
     e->pins++;
     s->agent = in->agent.len ? text_of(in->agent)
                              : sh_strdup(e->config.default_agent ? e->config.default_agent : "");
+    s->unnamed = in->unnamed ? sh_strdup(in->unnamed) : NULL;
     s->session = in->session.len ? text_of(in->session) : NULL;
     s->query = text_of(in->query);
     s->key = in->idempotency_key.len ? text_of(in->idempotency_key) : NULL;
@@ -499,11 +670,13 @@ static struct submission *copy(struct sh_engine *e, const struct sh_submit *in) 
     for (size_t i = 0; in->args && in->args[i]; i++) {
         json_array_append_new(s->args, sh_json_string(sh_str(in->args[i])));
     }
-    sh_buf_init(&s->stdin_bytes, SH_INPUT_MAX * 2);
+    sh_buf_init_sure(&s->stdin_bytes, SH_INPUT_MAX * 2);
     sh_buf_add(&s->stdin_bytes, in->stdin_bytes.p, in->stdin_bytes.len);
     s->stdin_live = in->stdin_live;
     memcpy(s->tty, in->tty, sizeof(s->tty));
-    s->policy = in->policy ? in->policy : e->config.policy;
+    s->operator_doc = in->operator_doc ? json_deep_copy(in->operator_doc) : NULL;
+    s->deadline_us = in->deadline_us;
+    s->priority = in->has_priority ? in->priority : SH_PRIORITY_DEFAULT;
     s->digest = in->idempotency_digest;
     return s;
 }
@@ -531,9 +704,9 @@ static void refuse(struct submission *s, const struct sh_err *err) {
     sh_loop_post(s->engine->loop, &r->msg);
 }
 
-void sh_engine_submit(struct sh_engine *e, const struct sh_submit *in, sh_engine_submit_fn cb,
-                      void *arg) {
-    struct submission *s = copy(e, in);
+static void take(struct submission *s, const struct sh_submit *in, sh_engine_submit_fn cb,
+                 void *arg) {
+    struct sh_engine *e = s->engine;
     struct sh_err err = {0};
 
     SH_ON_LOOP(e->loop);
@@ -542,11 +715,17 @@ void sh_engine_submit(struct sh_engine *e, const struct sh_submit *in, sh_engine
     if (check(in, &err) == 0 && s->capabilities) {
         sh_capabilities_parse(s->capabilities, NULL, NULL, &s->request, &err);
     }
+    if (!err.code) {
+        sh_operator_read(e->config.policy, s->operator_doc, &s->own, &err);
+    }
     if (!err.code && s->stdin_bytes.failed) {
         sh_fail(&err, SH_E_LIMIT, "stdin: expected at most %llu bytes", SH_INPUT_MAX * 2);
     }
     if (!err.code && e->stopping) {
         sh_fail(&err, SH_E_UNAVAILABLE, "the engine is stopping; submit again later");
+    }
+    if (!err.code && !s->birth && !s->key) { /* a child belongs to what is there already */
+        sh_disk_check(e, &err);
     }
     if (!err.code && s->key && key_is_busy(e, in->idempotency_key)) {
         sh_fail(&err, SH_E_STATE, "a request with this Idempotency-Key is being handled right now");
@@ -559,4 +738,26 @@ void sh_engine_submit(struct sh_engine *e, const struct sh_submit *in, sh_engine
     } else {
         find_module(s);
     }
+}
+
+void sh_engine_submit(struct sh_engine *e, const struct sh_submit *in, sh_engine_submit_fn cb,
+                      void *arg) {
+    take(copy(e, in), in, cb, arg);
+}
+
+void sh_engine_submit_child(struct sh_engine *e, const struct sh_submit *in,
+                            const struct sh_birth *birth, sh_engine_submit_fn cb, void *arg) {
+    struct submission *s = copy(e, in);
+
+    s->birth = birth;
+    take(s, in, cb, arg);
+}
+
+void sh_engine_submit_scheduled(struct sh_engine *e, const struct sh_submit *in,
+                                const struct sh_schedule_start *start, sh_engine_submit_fn cb,
+                                void *arg) {
+    struct submission *s = copy(e, in);
+
+    s->schedule = start;
+    take(s, in, cb, arg);
 }

@@ -3,9 +3,10 @@
 #include "engine/private.h"
 
 static bool counts(const struct sh_workflow *wf) {
-    return !wf->paused && !wf->verify &&
+    return !wf->paused && !wf->over_budget && !wf->verify && !sh_disk_is_low(wf->engine) &&
            (wf->phase == SH_PHASE_RUNNABLE ||
-            (wf->phase == SH_PHASE_HELD && wf->activities.n_remote > 0));
+            (wf->phase == SH_PHASE_HELD &&
+             (wf->activities.n_remote > 0 || wf->slowed || wf->net.waits)));
 }
 
 uint64_t sh_wall_spent_us(const struct sh_workflow *wf) {
@@ -15,12 +16,7 @@ uint64_t sh_wall_spent_us(const struct sh_workflow *wf) {
 }
 
 static void expired(struct sh_timer *t) {
-    struct sh_workflow *wf = sh_container_of(t, struct sh_workflow, wall_timer);
-    char message[120];
-
-    snprintf(message, sizeof(message), "the agent used up its %llu ms of wall-clock time",
-             (unsigned long long)wf->spec.caps.limits.wall_clock_ms);
-    sh_workflow_doom(wf, SH_E_WALL_CLOCK, message);
+    sh_budget_wall_used_up(sh_container_of(t, struct sh_workflow, wall_timer));
 }
 
 void sh_wall_stop(struct sh_workflow *wf) {

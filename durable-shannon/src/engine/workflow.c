@@ -15,6 +15,8 @@ struct sh_input { /* a durable tape item that the agent has not been given */
 /* A pool job: the agent freed, its workspace removed. */
 struct disposal {
     struct sh_job job;
+    struct sh_list link; /* engine->disposals */
+    struct sh_id id;
     struct sh_engine *engine;
     struct sh_agent *agent;
     char *workspace;
@@ -37,11 +39,13 @@ struct sh_workflow *sh_workflow_new(struct sh_engine *e, const struct sh_id *id)
     sh_approvals_init(&wf->approvals);
     wf->signals = json_object();
     wf->signal_waits = json_object();
+    wf->updates = json_object();
     sh_list_init(&wf->inputs);
+    sh_net_init(&wf->net);
     sh_list_init(&wf->subscriptions);
-    sh_buf_init(&wf->answer, SH_RESULT_TEXT_MAX);
-    sh_buf_init(&wf->stdin_queue, SH_ACTIVITY_RESULT_MAX);
-    sh_buf_init(&wf->spec.stdin_bytes, SH_INPUT_MAX * 2);
+    sh_buf_init_sure(&wf->answer, SH_RESULT_TEXT_MAX);
+    sh_buf_init_sure(&wf->stdin_queue, SH_ACTIVITY_RESULT_MAX);
+    sh_buf_init_sure(&wf->spec.stdin_bytes, SH_INPUT_MAX * 2);
     sh_list_push(&e->workflows, &wf->link);
     e->n_workflows++;
     e->pins++;
@@ -93,16 +97,21 @@ static void workflow_free(struct sh_workflow *wf) {
 
     sh_workflow_drop_inputs(wf);
     sh_approvals_done(&wf->approvals);
+    sh_compensations_done(&wf->compensations);
     json_decref(wf->signals);
     json_decref(wf->signal_waits);
+    json_decref(wf->updates);
     sh_history_done(&wf->history);
     sh_journal_done(&wf->journal);
     sh_spec_done(&wf->spec);
+    sh_operator_done(&wf->own);
     sh_module_unref(wf->module);
     sh_buf_done(&wf->answer);
     sh_buf_done(&wf->stdin_queue);
     json_decref(wf->output);
+    json_decref(wf->slept);
     json_decref(wf->row);
+    sh_free(wf->other_runtime);
     sh_free(wf);
     sh_engine_unpin(e);
 }
@@ -131,8 +140,10 @@ static void dispose_done(struct sh_job *job) {
     struct disposal *d = sh_container_of(job, struct disposal, job);
     struct sh_engine *e = d->engine;
 
+    sh_list_unlink(&d->link);
     sh_free(d->workspace);
     sh_free(d);
+    sh_takeup_go_on(e);
     sh_engine_unpin(e);
 }
 
@@ -140,6 +151,8 @@ void sh_workflow_dispose(struct sh_workflow *wf) {
     struct disposal *d = sh_new(struct disposal);
 
     d->engine = wf->engine;
+    d->id = wf->id;
+    sh_list_push(&wf->engine->disposals, &d->link);
     d->agent = sh_take(&wf->agent);
     d->workspace = sh_workspace_path(wf);
     d->job.work = dispose_work;
@@ -148,17 +161,34 @@ void sh_workflow_dispose(struct sh_workflow *wf) {
     sh_loop_submit(d->engine->loop, SH_POOL_FILES, &d->job);
 }
 
+bool sh_workflow_being_disposed(const struct sh_engine *e, const struct sh_id *id) {
+    sh_list_each (node, &e->disposals) {
+        const struct disposal *d = sh_container_of(node, struct disposal, link);
+        if (strcmp(d->id.s, id->s) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void sh_workflow_leave(struct sh_workflow *wf) {
+    struct sh_engine *e = wf->engine;
+
     if (wf->leaving) {
         return;
     }
     wf->leaving = true;
+    sh_workflow_proven(wf);
     sh_timer_stop(&wf->sleep_timer);
     sh_timer_stop(&wf->grace_timer);
     sh_timer_stop(&wf->doom_timer);
+    sh_timer_stop(&wf->deadline_timer);
+    sh_timer_stop(&wf->budget_timer);
+    sh_timer_stop(&wf->rest_timer);
     sh_wall_stop(wf);
     sh_activities_stop(wf);
     sh_approvals_stop(wf);
+    sh_net_stop(wf);
     sh_live_detach(wf);
     if (wf->entered) {
         tdelete(wf, &wf->engine->by_id, by_id);
@@ -172,6 +202,7 @@ void sh_workflow_leave(struct sh_workflow *wf) {
     }
     wf->pins++;
     sh_workflow_unpin(wf);
+    sh_takeup_go_on(e);
 }
 
 static void doomed(struct sh_timer *t) {
@@ -185,7 +216,7 @@ static void doomed(struct sh_timer *t) {
 /* End it from outside, as soon as the loop has the agent; never inside this call, because callers
  * stand in the middle of what an end takes apart. The first doom stays. */
 void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message) {
-    if (wf->doom || wf->leaving || wf->phase >= SH_PHASE_ENDING) {
+    if (wf->doom || wf->leaving || wf->phase >= SH_PHASE_COMPENSATING) {
         return;
     }
     wf->doom = code;
@@ -201,7 +232,7 @@ void sh_workflow_input(struct sh_workflow *wf, const struct sh_tape_item *item) 
     struct sh_input *in = sh_new(struct sh_input);
 
     in->item = *item;
-    sh_buf_init(&in->bytes, SH_JSON_TEXT_MAX);
+    sh_buf_init_sure(&in->bytes, SH_JSON_TEXT_MAX);
     sh_buf_add(&in->bytes, item->bytes.p, item->bytes.len);
     snprintf(in->what, sizeof(in->what), "%.*s", (int)item->what.len, item->what.p);
     sh_list_push(&wf->inputs, &in->link);

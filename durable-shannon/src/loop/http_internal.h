@@ -24,7 +24,8 @@ struct sh_http {
     CURL *easy;
     struct curl_slist *headers;
     char *request_body, *unix_socket;
-    struct sh_buf body; /* bytes not yet told */
+    struct sh_buf body;              /* bytes not yet told */
+    struct sh_buf *response_headers; /* the caller's, or NULL */
     size_t max_response_bytes, body_bytes, header_bytes;
     bool head; /* a HEAD request: its Content-Length announces nothing */
     bool canceled, finished;

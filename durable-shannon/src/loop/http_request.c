@@ -146,9 +146,15 @@ static size_t on_body(char *p, size_t size, size_t n, void *arg) {
 
 static size_t on_header(char *p, size_t size, size_t n, void *arg) {
     struct sh_http *h = arg;
-    (void)p;
     n *= size;
     h->header_bytes += n;
+    if (h->response_headers) {
+        if (n > 5 && memcmp(p, "HTTP/", 5) == 0) { /* a status line begins another answer */
+            sh_buf_clear(h->response_headers);
+        } else if (n > 2) {
+            sh_buf_add(h->response_headers, p, n);
+        }
+    }
     if (h->header_bytes > SH_HTTP_HEADER_BYTES_MAX) {
         sh_fail(&h->failure, SH_E_LIMIT, "the response has more than %llu bytes of headers",
                 SH_HTTP_HEADER_BYTES_MAX);
@@ -291,6 +297,7 @@ int sh_http_build(const struct sh_http_request *req, struct sh_http **ret, struc
     h->max_response_bytes = req->max_response_bytes;
     h->allow = req->allow;
     h->on_data = req->on_data;
+    h->response_headers = req->response_headers;
     h->done = req->done;
     h->arg = req->arg;
     sh_buf_init(&h->body, req->max_response_bytes);

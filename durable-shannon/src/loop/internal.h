@@ -30,17 +30,21 @@ struct sh_workers {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     struct sh_list queue;
-    pthread_t threads[2];
+    pthread_t threads[4];
     size_t n_threads;
     bool stopping;
 };
-enum { SH_POOLS = SH_POOL_COMPUTE + 1 };
-int sh_workers_start(struct sh_workers *w, const char *name, struct sh_err *err);
+enum { SH_POOLS = SH_POOL_COMPILE + 1 };
+int sh_workers_start(struct sh_workers *w, const char *name, size_t n_threads, struct sh_err *err);
 void sh_workers_stop(struct sh_workers *w); /* after the queue is empty; joins */
 
 struct sh_http_client; /* http.c; made at the first request */
 void sh_http_client_close(struct sh_http_client *c);
 struct sh_http_client *sh_http_client_free(struct sh_http_client *c);
+
+/* tcp.c: those that only linger, at the end */
+bool sh_tcps_linger(const struct sh_loop *l);
+void sh_tcps_close(struct sh_loop *l);
 
 struct sh_loop {
     uv_loop_t uv;
@@ -55,6 +59,7 @@ struct sh_loop {
     struct sh_workers pools[SH_POOLS];
     atomic_size_t jobs; /* submitted, done() not yet called */
     struct sh_http_client *http;
+    struct sh_list tcps; /* struct sh_tcp */
 };
 
 #endif

@@ -8,6 +8,7 @@
  * it. */
 #include <errno.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "loop/internal.h"
 
@@ -85,6 +86,7 @@ static void close_all(struct sh_loop *l) {
     if (l->http) {
         sh_http_client_close(l->http);
     }
+    sh_tcps_close(l);
     sh_timers_close(l);
     close_handle(&l->before_sleep);
     close_handle(&l->inbox_wake);
@@ -98,7 +100,10 @@ static void close_all(struct sh_loop *l) {
 }
 
 int sh_loop_new(struct sh_loop **ret, struct sh_err *err) {
-    static const char *const names[SH_POOLS] = {"shannon-files", "shannon-compute"};
+    static const char *const names[SH_POOLS] = {"shannon-files", "shannon-compute",
+                                                "shannon-compile"};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    const size_t threads[SH_POOLS] = {2, 2, cores < 2 ? 2 : cores > 4 ? 4 : (size_t)cores};
     struct sh_loop *l = sh_new(struct sh_loop);
     int rc = uv_loop_init(&l->uv);
     if (rc) {
@@ -110,11 +115,12 @@ int sh_loop_new(struct sh_loop **ret, struct sh_err *err) {
     signal(SIGPIPE, SIG_IGN);
     l->thread = pthread_self();
     l->inbox_end = &l->inbox;
+    sh_list_init(&l->tcps);
     l->timers.fd = -1;
     SH_ASSERT(pthread_mutex_init(&l->inbox_lock, NULL) == 0);
     rc = open_handles(l, err);
     for (size_t i = 0; rc == 0 && i < SH_POOLS; i++) {
-        rc = sh_workers_start(&l->pools[i], names[i], err);
+        rc = sh_workers_start(&l->pools[i], names[i], threads[i], err);
     }
     if (rc) {
         close_all(l);
@@ -141,8 +147,9 @@ struct sh_loop *sh_loop_free(struct sh_loop *l) {
     }
     SH_ON_LOOP(l);
     l->hook = NULL; /* its owner may be gone */
-    while (run_inbox(l) || atomic_load(&l->jobs)) {
-        if (atomic_load(&l->jobs)) { /* every job's done() runs; it may free what it hangs on */
+    while (run_inbox(l) || atomic_load(&l->jobs) || sh_tcps_linger(l)) {
+        /* every job's done() runs; it may free what it hangs on */
+        if (atomic_load(&l->jobs) || sh_tcps_linger(l)) {
             uv_run(&l->uv, UV_RUN_ONCE);
         }
     }

@@ -46,8 +46,8 @@ void sh_timer_start(struct sh_loop *l, struct sh_timer *t, uint64_t delay_ns,
 void sh_timer_stop(struct sh_timer *t);
 
 /* A job for a pool thread: work() there, then done() on the loop. Embedded in its owner. Pools are
- * apart so that a slow disk does not delay DNS or compiling. */
-enum sh_pool { SH_POOL_FILES, SH_POOL_COMPUTE };
+ * apart so that a slow disk does not delay DNS or compiling, and a slow compiler nothing else. */
+enum sh_pool { SH_POOL_FILES, SH_POOL_COMPUTE, SH_POOL_COMPILE };
 struct sh_job {
     struct sh_msg msg;    /* private */
     struct sh_loop *loop; /* private */
@@ -71,6 +71,9 @@ struct sh_http_request {
     uint64_t timeout_ms, connect_timeout_ms; /* 0: no limit of the whole; curl's 300 s */
     const char *unix_socket;                 /* or NULL */
     bool (*allow)(void *arg, const struct sockaddr *addr); /* or NULL: allow all */
+    /* NULL, or the caller's until done or cancel: gets the header lines "Name: value\r\n" of the
+     * response, those of interim answers left out. */
+    struct sh_buf *response_headers;
     /* NULL, or called with body bytes as they come (they are then not kept). */
     void (*on_data)(void *arg, struct sh_str bytes);
     /* Called once, unless canceled: err set and status 0 when no full response came (SH_E_TIMEOUT,
@@ -85,5 +88,68 @@ struct sh_http; /* a request under way */
 int sh_http_start(struct sh_loop *l, const struct sh_http_request *req, struct sh_http **ret,
                   struct sh_err *err);
 void sh_http_cancel(struct sh_http *h); /* done is not called */
+
+/* A TCP connection: a name or address resolved once, connected to the first address that the caller
+ * allows, then bytes in both directions with a bounded buffer each way. */
+struct sh_tcp;
+
+struct sh_tcp_options {
+    const char *host; /* a name, or an address (IPv6 with or without brackets) */
+    uint16_t port;
+    uint64_t timeout_ms; /* of resolving and connecting together */
+    /* Asked for each address that the name has, before a socket is opened to it. It only decides.
+     * NULL: all */
+    bool (*allow)(void *arg, const struct sockaddr *addr);
+    /* Something of the status below is another than it was. On the loop, never inside a call of
+     * this header; may call any of them. */
+    void (*changed)(void *arg);
+    void *arg;
+};
+/* takes  nothing: all is copied    gives  *ret, until sh_tcp_close    fails  SH_E_INVAL: the host
+ */
+int sh_tcp_open(struct sh_loop *l, const struct sh_tcp_options *o, struct sh_tcp **ret,
+                struct sh_err *err);
+
+struct sh_tcp_status {
+    bool connected, ended; /* ended: no byte comes after those received (an error, or its end) */
+    /* 0, or an errno of the host: why there is no connection (any more). ENOENT: there is no such
+     * name; EHOSTUNREACH: it could not be resolved; EACCES: all its addresses were refused. */
+    int error;
+    struct sh_str received; /* not yet taken; at most SH_NET_BUFFER_MAX, then the peer waits */
+    size_t to_send;         /* bytes not yet given to the system */
+};
+struct sh_tcp_status sh_tcp_status(const struct sh_tcp *t);
+void sh_tcp_take(struct sh_tcp *t, size_t n); /* forget the first n received */
+/* Copied; without a connection it is lost. The caller bounds to_send. */
+void sh_tcp_send(struct sh_tcp *t, struct sh_str bytes);
+void sh_tcp_end(struct sh_tcp *t); /* no more will be sent: the peer sees the end */
+/* No callback follows. What waits to be sent still goes out, for SH_NET_LINGER_MS at most; `now`:
+ * it does not, and the peer sees a reset. Takes NULL. */
+void sh_tcp_close(struct sh_tcp *t, bool now);
+
+/* A child process: the head of a process group of its own, which is killed as one; it does not
+ * outlive us. It has descriptors 0, 1 and 2 and the environment that is given, nothing else. */
+struct sh_process_options {
+    const char *program;                  /* absolute path */
+    const char *const *argv, *const *env; /* NULL-terminated */
+    const char *dir;                      /* or NULL: / */
+    uint64_t memory_bytes, cpu_seconds;   /* 0: no limit */
+    /* No network, no new processes, no files but the system's programs and libraries to read. */
+    bool confined;
+    void (*on_out)(void *arg, struct sh_str bytes); /* or NULL */
+    void (*on_err)(void *arg, struct sh_str bytes); /* or NULL */
+    /* Once, after all output; then close it. A program that cannot be run: status 127. */
+    void (*on_exit)(void *arg, int status, int signal);
+    void *arg;
+};
+struct sh_process;
+/* fails  SH_E_IO */
+int sh_process_start(struct sh_loop *l, const struct sh_process_options *o, struct sh_process **ret,
+                     struct sh_err *err);
+/* Copied. fails  SH_E_LIMIT: more than `most` bytes would wait;  SH_E_UNAVAILABLE */
+int sh_process_write(struct sh_process *p, struct sh_str bytes, size_t most, struct sh_err *err);
+void sh_process_end_input(struct sh_process *p);
+/* Kills what is left of it; no callback follows. May be called from its callbacks. */
+void sh_process_close(struct sh_process *p);
 
 #endif

@@ -1,5 +1,6 @@
 /* Worker pools of our own, because libuv's is shared with DNS: two threads for calls that wait for
- * a disk, two for computing. A job belongs to its thread from submit until its done() runs. */
+ * a disk, two for computing, and for compiling, which may take minutes, up to four. A job belongs
+ * to its thread from submit until its done() runs. */
 #include <signal.h>
 
 #include "loop/internal.h"
@@ -44,17 +45,24 @@ void sh_loop_submit(struct sh_loop *l, enum sh_pool pool, struct sh_job *job) {
     pthread_mutex_unlock(&w->lock);
 }
 
-int sh_workers_start(struct sh_workers *w, const char *name, struct sh_err *err) {
+int sh_workers_start(struct sh_workers *w, const char *name, size_t n_threads, struct sh_err *err) {
+    SH_ASSERT(n_threads <= sizeof(w->threads) / sizeof(w->threads[0]));
     SH_ASSERT(pthread_mutex_init(&w->lock, NULL) == 0);
     SH_ASSERT(pthread_cond_init(&w->wake, NULL) == 0);
     sh_list_init(&w->queue);
     sigset_t all;
     sigset_t old;
     sigfillset(&all);
+    /* But what the processor raises: blocked, it would kill the process past every handler, that
+     * of a sandbox which makes an agent here among them. */
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGABRT};
+    for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
+        sigdelset(&all, faults[i]);
+    }
     int rc = 0;
     pthread_sigmask(SIG_BLOCK, &all,
                     &old); /* signals are the main thread's; threads inherit this */
-    while (rc == 0 && w->n_threads < sizeof(w->threads) / sizeof(w->threads[0])) {
+    while (rc == 0 && w->n_threads < n_threads) {
         rc = pthread_create(&w->threads[w->n_threads], NULL, worker, w);
         if (rc == 0) {
             pthread_setname_np(w->threads[w->n_threads], name);

@@ -1,13 +1,15 @@
 /* One agent from birth to death.
  *
- *   INSTANTIATE -> [INITIALIZE] -> [ALLOC] -> RUN -> DONE
+ *   INSTANTIATE -> [INITIALIZE] -> [ALLOC] -> RUN -> [LINES] -> DONE
  *
- * Each phase but the last is one asynchronous call. step() polls it once; when it is over, its
+ * Each phase up to RUN is one asynchronous call. step() polls it once; when it is over, its
  * result is read and the next one begins, until something suspends or the guest has ended. At any
  * suspension the agent may be freed: the future goes first, then the store, then what they used. */
 #include "microsandbox/agent.h"
 
 #include <stdio.h>
+
+#include "microsandbox/lines.h"
 
 /* --- configuration -------------------------------------------------------------------------- */
 
@@ -86,6 +88,7 @@ static int config_copy(struct sh_agent *a, const struct sh_agent_config *c, stru
     at = a->bytes;
     a->config = *c;
     a->config.protected_paths = (const char *const *)a->sandbox->protected_paths;
+    a->config.files = a->sandbox->files;
     a->config.input = bytes_move(&at, c->input);
     a->config.stdin_bytes = bytes_move(&at, c->stdin_bytes);
     a->config.state = bytes_move(&at, c->state);
@@ -97,6 +100,8 @@ static int config_copy(struct sh_agent *a, const struct sh_agent_config *c, stru
     a->config.env = (const char *const *)a->env;
     a->workspace = c->workspace ? sh_strdup(c->workspace) : NULL;
     a->config.workspace = a->workspace;
+    a->blobs = c->blobs ? sh_strdup(c->blobs) : NULL;
+    a->config.blobs = a->blobs;
     return 0;
 }
 
@@ -123,33 +128,36 @@ static void counters_read(struct sh_agent *a) {
     a->memory_bytes = a->has_memory ? wasmtime_memory_data_size(ctx, &a->memory) : 0;
 }
 
-/* A guest that was refused memory gives up in its own way: a trap, abort, a status. Which refusal
- * it was cannot be seen from here, so memory that stands close to its limit is taken for it. */
-static void end_for_memory(struct sh_agent *a) {
+/* Is what a trap's lines are found in still being read? Then that is what the end waits for. */
+static enum sh_agent_status lines_wait(struct sh_agent *a) {
     struct sh_agent_end *end = &a->guest.end;
-    uint64_t limit = a->guest.limits.memory_bytes;
-    char before[160];
 
-    if ((end->code != SH_E_TRAP && end->code != SH_E_EXIT) || a->memory_bytes < limit - limit / 8) {
-        return;
+    if (a->lines && !sh_lines_wait(a->lines, NULL, NULL)) {
+        a->guest.wait = (struct sh_agent_wait){.kind = SH_WAIT_FILE};
+        return SH_AGENT_WAITING;
     }
-    (void)snprintf(before, sizeof(before), "%.150s", end->message);
-    end->code = SH_E_MEMORY;
-    (void)snprintf(end->message, sizeof(end->message),
-                   "the agent had %llu bytes of memory, could not get more under its limit of %llu "
-                   "and gave up (%s); raise limits.memory to allow more",
-                   (unsigned long long)a->memory_bytes, (unsigned long long)limit, before);
+    if (a->lines) {
+        struct sh_str found = sh_lines_backtrace(a->lines);
+
+        sh_buf_clear(&a->backtrace);
+        sh_buf_add(&a->backtrace, found.p, found.len);
+        end->backtrace = sh_buf_str(&a->backtrace);
+        sh_trap_say_where(end);
+        a->lines = sh_lines_drop(a->lines);
+    }
+    a->phase = SH_PHASE_DONE;
+    return SH_AGENT_FINISHED;
 }
 
 static enum sh_agent_status finish(struct sh_agent *a) {
     struct sh_guest *g = &a->guest;
 
     future_drop(a);
-    a->phase = SH_PHASE_DONE;
+    a->phase = SH_PHASE_LINES;
     if (a->trap || a->error) {
         if (!g->ended) {
             g->ended = true;
-            sh_trap_read(&g->end, &a->backtrace, a->trap, a->error);
+            sh_trap_read(&g->end, &a->backtrace, a->module->scan.functions, a->trap, a->error);
             if (g->end.code == SH_E_FUEL) {
                 (void)snprintf(
                     g->end.message, sizeof(g->end.message),
@@ -160,7 +168,7 @@ static enum sh_agent_status finish(struct sh_agent *a) {
             struct sh_agent_end ignored = {0};
 
             sh_trap_read(g->end.code && g->end.code != SH_E_EXIT ? &ignored : NULL, &a->backtrace,
-                         a->trap, a->error);
+                         a->module->scan.functions, a->trap, a->error);
             g->end.backtrace = ignored.backtrace;
         }
         a->trap = NULL;
@@ -169,8 +177,9 @@ static enum sh_agent_status finish(struct sh_agent *a) {
     g->ended = true;
     counters_read(a);
     g->end.peak_memory_bytes = a->memory_bytes;
-    end_for_memory(a);
-    return SH_AGENT_FINISHED;
+    sh_agent_limits_end(a);
+    a->lines = sh_lines_start(a->module, g->end.backtrace);
+    return lines_wait(a);
 }
 
 /* --- phases --------------------------------------------------------------------------------- */
@@ -315,6 +324,7 @@ static void advance(struct sh_agent *a) {
     case SH_PHASE_RUN:
         after_run(a);
         break;
+    case SH_PHASE_LINES:
     case SH_PHASE_DONE:
         break;
     }
@@ -350,9 +360,10 @@ static int store_make(struct sh_agent *a, struct sh_err *err) {
                        (unsigned long long)a->module->scan.memory_min_bytes,
                        (unsigned long long)l->memory_bytes);
     }
+    a->rate.tokens = (int64_t)a->sandbox->host_calls_per_s;
+    a->rate.looked_ns = sh_mono_ns();
     a->store = wasmtime_store_new(a->sandbox->engine, a, NULL);
-    wasmtime_store_limiter(a->store, (int64_t)l->memory_bytes, SH_SCAN_TABLE_ELEMENTS_MAX, 1,
-                           SH_SCAN_TABLES_MAX, 1);
+    sh_agent_limits_set(a);
     ctx = wasmtime_store_context(a->store);
     a->fuel_set = l->fuel > a->config.fuel_used ? l->fuel - a->config.fuel_used : 0;
     a->fuel_used = a->config.fuel_used;
@@ -376,7 +387,7 @@ static int instantiate_now(struct sh_agent *a, struct sh_err *err) {
     if (a->trap || a->error) {
         struct sh_agent_end end = {0};
 
-        sh_trap_read(&end, &a->backtrace, a->trap, a->error);
+        sh_trap_read(&end, &a->backtrace, a->module->scan.functions, a->trap, a->error);
         a->trap = NULL;
         a->error = NULL;
         return sh_fail(err, end.trap ? SH_E_MODULE : SH_E_LIMIT,
@@ -426,6 +437,7 @@ struct sh_agent *sh_agent_free(struct sh_agent *a) {
     if (a->store) {
         wasmtime_store_delete(a->store);
     }
+    sh_lines_drop(a->lines);
     sh_wasi_free(a->wasi);
     if (a->guest.config) {
         sh_guest_done(&a->guest);
@@ -433,6 +445,7 @@ struct sh_agent *sh_agent_free(struct sh_agent *a) {
     strings_free(a->argv);
     strings_free(a->env);
     sh_free(a->workspace);
+    sh_free(a->blobs);
     sh_free(a->bytes);
     sh_buf_done(&a->backtrace);
     sh_module_unref(a->module);
@@ -441,6 +454,26 @@ struct sh_agent *sh_agent_free(struct sh_agent *a) {
 }
 
 /* --- stepping ------------------------------------------------------------------------------- */
+
+/* The agent was stopped for its debt of host calls. */
+static void slowed(struct sh_agent *a) {
+    uint64_t debt = a->rate.tokens < 0 ? (uint64_t)-a->rate.tokens : 0;
+
+    a->guest.wait = (struct sh_agent_wait){
+        .kind = SH_WAIT_RATE, .delay_ns = debt * 1000000000 / a->sandbox->host_calls_per_s};
+}
+
+static void slice_again(struct sh_agent *a) {
+    wasmtime_error_t *error = wasmtime_context_fuel_async_yield_interval(
+        wasmtime_store_context(a->store), a->sandbox->slice_fuel);
+
+    SH_ASSERT(!error);
+    a->rate.slowed = false;
+}
+
+void sh_agent_live(struct sh_agent *a) {
+    a->guest.live = true;
+}
 
 enum sh_agent_status sh_agent_step(struct sh_agent *a) {
     struct sh_guest *g = &a->guest;
@@ -451,11 +484,24 @@ enum sh_agent_status sh_agent_step(struct sh_agent *a) {
     if (a->phase == SH_PHASE_DONE) {
         return SH_AGENT_FINISHED;
     }
+    if (a->phase == SH_PHASE_LINES) {
+        return lines_wait(a);
+    }
+    if (a->rate.slowed) {
+        slice_again(a);
+    }
     while (!g->ended) {
         if (!wasmtime_call_future_poll(a->future)) {
             counters_read(a);
             if (g->checkpointed) {
                 return SH_AGENT_CHECKPOINT;
+            }
+            if (sh_guest_line_read(g)) {
+                return SH_AGENT_YIELDED; /* reading takes time; others have their turn */
+            }
+            if (a->rate.slowed && !a->waiting) {
+                slowed(a);
+                return SH_AGENT_WAITING;
             }
             return a->waiting ? SH_AGENT_WAITING : SH_AGENT_YIELDED;
         }
@@ -473,6 +519,22 @@ void sh_agent_push(struct sh_agent *a, const struct sh_tape_item *item) {
 
 void sh_agent_wake(struct sh_agent *a) {
     a->guest.woken = true;
+}
+
+bool sh_agent_file_wait(struct sh_agent *a, void (*ready)(void *arg), void *arg) {
+    return a->lines ? sh_lines_wait(a->lines, ready, arg) : sh_wasi_file_wait(a->wasi, ready, arg);
+}
+
+void sh_agent_file_unwait(struct sh_agent *a) {
+    if (a->lines) {
+        sh_lines_unwait(a->lines);
+    } else {
+        sh_wasi_file_unwait(a->wasi);
+    }
+}
+
+struct sh_str sh_agent_state(const struct sh_agent *a) {
+    return a->guest.config->state;
 }
 
 const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a) {

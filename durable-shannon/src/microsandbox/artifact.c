@@ -3,9 +3,12 @@
  *
  *   KEY.cwasm    the artifact, mode 0400; KEY = hash(module, Wasmtime, settings, CPU features)
  *   KEY.sha256   its hash, a newline, and the boot in which it was last checked in full
+ *   KEY.lines    what its traps' lines are found by, where there is something (guest_lines.h)
+ *   KEY.refused  instead: why the compiler died of the module; see compile_queue.c
  *
- * The hash is written first, so that an artifact without one is an artifact half made. Whatever is
- * wrong with either, the module is compiled again. Without a folder artifacts live in memory. */
+ * The hash and the lines are written first, so that an artifact without one is an artifact half
+ * made. Whatever is wrong with either, the module is compiled again. Without a folder artifacts
+ * live in memory. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -19,7 +22,8 @@
 #define BOOT_BYTES 36
 
 struct names {
-    char artifact[NAME_BYTES], record[NAME_BYTES], temporary[NAME_BYTES];
+    char artifact[NAME_BYTES], record[NAME_BYTES], temporary[NAME_BYTES], refused[NAME_BYTES];
+    char lines[NAME_BYTES];
 };
 
 void sh_artifact_temporary(char out[SH_ARTIFACT_NAME_BYTES]) {
@@ -41,6 +45,8 @@ static void names_make(const struct sh_hash *module, struct names *n) {
     sh_hash_hex(&key, hex);
     (void)snprintf(n->artifact, sizeof(n->artifact), "%s.cwasm", hex);
     (void)snprintf(n->record, sizeof(n->record), "%s.sha256", hex);
+    (void)snprintf(n->lines, sizeof(n->lines), "%s.lines", hex);
+    (void)snprintf(n->refused, sizeof(n->refused), "%s.refused", hex);
     sh_artifact_temporary(n->temporary);
 }
 
@@ -152,21 +158,51 @@ static int deserialize(struct sh_sandbox *s, int fd, wasmtime_module_t **ret, st
                : 0;
 }
 
-static int load_from_memory(struct sh_sandbox *s, struct sh_str wasm, wasmtime_module_t **ret,
-                            struct sh_err *err) {
+static int compile(struct sh_sandbox *s, struct sh_str wasm, const struct names *n, int fd,
+                   int lines, struct sh_err *err) {
+    bool died = false;
+    int r = sh_compile(s, wasm, fd, lines, &died, err);
+
+    if (r < 0 && died) {
+        sh_refused_note(s, n->refused, err);
+    }
+    return r;
+}
+
+static int load_from_memory(struct sh_sandbox *s, struct sh_str wasm, const struct names *n,
+                            wasmtime_module_t **ret, int *ret_lines_fd, struct sh_err *err) {
     sh_auto(sh_close_p) int fd = memfd_create("artifact", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    sh_auto(sh_close_p) int lines = memfd_create("lines", MFD_CLOEXEC);
+    struct stat st;
     int r;
 
-    if (fd < 0) {
+    if (fd < 0 || lines < 0) {
         return sh_fail_errno(err, SH_E_IO, errno, "no memory for a compiled module");
     }
-    if ((r = sh_compile(s, wasm, fd, err)) < 0) {
+    if ((r = compile(s, wasm, n, fd, lines, err)) < 0) {
         return r;
     }
     if (fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot seal a compiled module");
     }
-    return deserialize(s, fd, ret, err);
+    r = deserialize(s, fd, ret, err);
+    if (r == 0 && fstat(lines, &st) == 0 && st.st_size > 0) {
+        *ret_lines_fd = lines;
+        lines = -1;
+    }
+    return r;
+}
+
+/* Keep what lines are found by. It is a help, not a need: without it the agent runs all the same,
+ * so that only a disk that takes nothing at all is an error, of what follows. */
+static void lines_publish(struct sh_sandbox *s, const struct names *n, const char *temporary,
+                          int fd) {
+    struct stat st;
+
+    if (fstat(fd, &st) != 0 || st.st_size == 0 ||
+        sh_artifact_publish(s->aot_fd, fd, temporary, n->lines) != 0) {
+        (void)unlinkat(s->aot_fd, temporary, 0);
+    }
 }
 
 static int compile_to_disk(struct sh_sandbox *s, struct sh_str wasm, const struct names *n,
@@ -174,20 +210,28 @@ static int compile_to_disk(struct sh_sandbox *s, struct sh_str wasm, const struc
     sh_auto(sh_close_p) int fd =
         openat(s->aot_fd, n->temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     struct names record = *n;
+    char temporary[NAME_BYTES];
+    sh_auto(sh_close_p) int lines = -1;
     struct sh_hash hash;
     int r;
 
-    if (fd < 0) {
+    (void)snprintf(temporary, sizeof(temporary), "%.40s-l", n->temporary);
+    lines = openat(s->aot_fd, temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0 || lines < 0) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot create a file in %s", s->aot_dir);
     }
     (void)snprintf(record.temporary, sizeof(record.temporary), "%.40s-r", n->temporary);
-    r = sh_compile(s, wasm, fd, err);
+    r = compile(s, wasm, n, fd, lines, err);
+    if (r == 0) {
+        lines_publish(s, n, temporary, lines);
+    }
     if (r == 0 && (hash_fd(fd, &hash) != 0 || record_write(s->aot_fd, &record, &hash) != 0 ||
                    sh_artifact_publish(s->aot_fd, fd, n->temporary, n->artifact) != 0)) {
         r = sh_fail_errno(err, SH_E_IO, errno, "cannot keep the compiled module in %s", s->aot_dir);
     }
     if (r < 0) {
         (void)unlinkat(s->aot_fd, n->temporary, 0);
+        (void)unlinkat(s->aot_fd, temporary, 0);
         return r;
     }
     return deserialize(s, fd, ret, err);
@@ -210,8 +254,16 @@ int sh_artifact_find(struct sh_sandbox *s, const struct sh_hash *module, wasmtim
     return s->aot_fd < 0 ? -SH_E_NOT_FOUND : load_from_disk(s, &n, ret);
 }
 
+int sh_artifact_lines(struct sh_sandbox *s, const struct sh_hash *module) {
+    struct names n;
+
+    names_make(module, &n);
+    return s->aot_fd < 0 ? -1 : sh_artifact_open(s->aot_fd, n.lines);
+}
+
 int sh_artifact_load(struct sh_sandbox *s, const struct sh_hash *module, struct sh_str wasm,
-                     wasmtime_module_t **ret, struct sh_err *err) {
+                     wasmtime_module_t **ret, int *ret_lines_fd, struct sh_err *err) {
+    struct sh_compile_turn turn;
     struct names n;
     int r;
 
@@ -219,14 +271,14 @@ int sh_artifact_load(struct sh_sandbox *s, const struct sh_hash *module, struct 
     if (s->aot_fd >= 0 && load_from_disk(s, &n, ret) == 0) {
         return 0;
     }
-    (void)pthread_mutex_lock(&s->compile_lock);
-    if (s->aot_fd < 0) {
-        r = load_from_memory(s, wasm, ret, err);
-    } else if (load_from_disk(s, &n, ret) == 0) { /* someone made it while we waited */
-        r = 0;
-    } else {
-        r = compile_to_disk(s, wasm, &n, ret, err);
+    sh_compile_enter(&s->compiling, n.artifact, &turn);
+    if ((r = sh_refused_check(s, n.refused, err)) == 0) {
+        if (s->aot_fd < 0) {
+            r = load_from_memory(s, wasm, &n, ret, ret_lines_fd, err);
+        } else if (load_from_disk(s, &n, ret) != 0) { /* nobody made it while we waited */
+            r = compile_to_disk(s, wasm, &n, ret, err);
+        }
     }
-    (void)pthread_mutex_unlock(&s->compile_lock);
+    sh_compile_leave(&s->compiling, &turn);
     return r;
 }

@@ -76,6 +76,8 @@ void sh_guest_init(struct sh_guest *g, const struct sh_agent_config *config) {
     g->output_offset[1] = config->output_offset[1];
     g->emitted = config->emitted;
     g->published = config->published;
+    g->result_given = config->result_given;
+    g->live = !config->again && !config->verify;
     sh_list_init(&g->early);
     sh_list_init(&g->observed);
     sh_buf_init(&g->effect_bytes, EFFECT_BYTES_HARD);
@@ -105,6 +107,7 @@ void sh_guest_done(struct sh_guest *g) {
     sh_buf_done(&g->effect_bytes);
     sh_free(g->wait_handles);
     sh_buf_done(&g->checkpoint);
+    sh_guest_line_done(g);
     memset(g, 0, sizeof(*g));
 }
 
@@ -157,7 +160,10 @@ static void handle_complete(struct sh_guest *g, struct sh_handle *h, uint64_t se
     if (bytes.len) {
         sh_buf_add(&h->result, bytes.p, bytes.len);
     }
-    if (h->result.failed) {
+    if (h->result.failed && bytes.len <= SH_EVENT_BODY_MAX) {
+        (void)sh_guest_end(g, SH_E_NOMEM, "no memory for the %zu bytes of a result", bytes.len);
+        sh_buf_clear(&h->result);
+    } else if (h->result.failed) {
         (void)sh_guest_end(g, SH_E_LIMIT, "the result of activity %d has %zu bytes, at most %llu",
                            (int)h->number, bytes.len, (unsigned long long)SH_EVENT_BODY_MAX);
         sh_buf_clear(&h->result);
@@ -230,24 +236,61 @@ void sh_guest_push(struct sh_guest *g, const struct sh_tape_item *item) {
     }
 }
 
+static bool kept_kind(const char *actual, const char *kind) {
+    size_t n = strlen(kind);
+
+    return strncmp(actual, kind, n) == 0 && strcmp(actual + n, SH_GUEST_KEPT) == 0;
+}
+
+/* The observation that the tape has next, those that come too late being dropped; or NULL. */
+static struct tape_node *observed_next(struct sh_guest *g) {
+    while (!sh_list_empty(&g->observed)) {
+        struct tape_node *n = sh_container_of(g->observed.next, struct tape_node, node);
+
+        if (n->number >= g->call_number) {
+            return n->number == g->call_number ? n : NULL;
+        }
+        sh_list_unlink(&n->node);
+        sh_free(n);
+    }
+    return NULL;
+}
+
+bool sh_guest_kept(struct sh_guest *g, const char *kind, struct sh_str *ret) {
+    struct tape_node *n = g->ended ? NULL : observed_next(g);
+
+    if (!n || !kept_kind(n->kind, kind)) {
+        return false;
+    }
+    *ret = sh_strn(n->bytes, n->len);
+    return true;
+}
+
+bool sh_guest_next_is(struct sh_guest *g, const char *kind) {
+    const struct tape_node *n = g->ended ? NULL : observed_next(g);
+
+    return n && strcmp(n->kind, kind) == 0;
+}
+
+bool sh_guest_next(struct sh_guest *g, const char *kind, struct sh_str *ret) {
+    const struct tape_node *n = sh_guest_next_is(g, kind) ? observed_next(g) : NULL;
+
+    if (n) {
+        *ret = sh_strn(n->bytes, n->len);
+    }
+    return n != NULL;
+}
+
 int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret) {
-    struct tape_node *n = NULL;
+    struct tape_node *n;
 
     g->recalled = sh_free(g->recalled);
     if (g->ended) {
         return -1;
     }
-    while (!sh_list_empty(&g->observed)) {
-        n = sh_container_of(g->observed.next, struct tape_node, node);
-        if (n->number >= g->call_number) {
-            break;
-        }
-        sh_list_unlink(&n->node);
-        sh_free(n);
-        n = NULL;
-    }
-    if (!n || n->number != g->call_number) {
-        if (g->config->verify && strcmp(kind, "stdin") != 0) {
+    n = observed_next(g);
+    if (!n) {
+        if (g->config->verify && strcmp(kind, "stdin") != 0 && strncmp(kind, "net.", 4) != 0) {
             (void)sh_guest_end(
                 g, SH_E_NONDETERMINISM,
                 "call %llu looked at \"%s\", but the journal has no such observation",
@@ -256,7 +299,7 @@ int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret) {
         }
         return 0;
     }
-    if (strcmp(n->kind, kind) != 0) {
+    if (strcmp(n->kind, kind) != 0 && !kept_kind(n->kind, kind)) {
         (void)sh_guest_end(g, SH_E_NONDETERMINISM,
                            "event %llu: call %llu is \"%s\" in the journal, but is now \"%s\"",
                            (unsigned long long)n->seq, (unsigned long long)n->number, n->kind,
@@ -268,6 +311,12 @@ int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret) {
     g->call_number++;
     *ret = sh_strn(n->bytes, n->len);
     return 1;
+}
+
+void sh_guest_reveal_recalled(struct sh_guest *g) {
+    const struct tape_node *n = g->recalled;
+
+    sh_guest_clock_reveal(g, n->time_us);
 }
 
 void sh_guest_observed(struct sh_guest *g, const char *kind, struct sh_str bytes) {
@@ -302,8 +351,19 @@ void sh_guest_clock_advance(struct sh_guest *g, uint64_t delay_ns) {
 }
 
 void sh_guest_random(struct sh_guest *g, void *out, size_t n) {
-    sh_random_stream(g->config->seed, g->random_pos, out, n);
-    g->random_pos += n;
+    const struct sh_agent_config *c = g->config;
+    uint8_t *to = out;
+
+    for (size_t i = 0; i <= c->n_reseeds; i++) {
+        const uint8_t *seed = i == 0 ? c->seed : c->reseeds[i - 1].seed;
+        uint64_t end = i < c->n_reseeds ? c->reseeds[i].pos : UINT64_MAX;
+        uint64_t left = end > g->random_pos ? end - g->random_pos : 0;
+        size_t part = n < left ? n : (size_t)left;
+        sh_random_stream(seed, g->random_pos, to, part);
+        g->random_pos += part;
+        to += part;
+        n -= part;
+    }
 }
 
 /* --- effects -------------------------------------------------------------------------------- */
@@ -375,6 +435,11 @@ void sh_guest_effect(struct sh_guest *g, enum sh_effect_kind kind, int stream, u
     }
     if (!e || (!at && a.len + b.len)) {
         g->effect_bytes.failed = false; /* what is in it is whole, and still to be taken */
+        if (e && a.len + b.len <= EFFECT_BYTES_HARD - g->effect_bytes.len) {
+            (void)sh_guest_end(g, SH_E_NOMEM, "no memory for an effect of %zu bytes",
+                               a.len + b.len);
+            return;
+        }
         (void)sh_guest_end(g, SH_E_LIMIT, "more than %d effects or %llu bytes at once",
                            (int)EFFECTS_HARD, (unsigned long long)EFFECT_BYTES_HARD);
         return;

@@ -7,6 +7,7 @@
 #ifndef SH_GUEST_H
 #define SH_GUEST_H
 
+#include "microsandbox/guest_anew.h"
 #include "microsandbox/microsandbox.h"
 
 /* Linear memory as of this host call; never kept across a suspension. */
@@ -21,6 +22,7 @@ void *sh_mem_at(const struct sh_mem *m, uint64_t ptr, uint64_t n);
 enum {
     SH_CALL_PENDING = -1000, /* guest->wait says for what */
     SH_CALL_END = -1001,     /* guest->end is set: exit, limit: the instance is to be stopped */
+    SH_CALL_AGAIN = -1002, /* a part is done: others have their turn, then the same call goes on */
 };
 
 /* WASI preview 1 errno numbers that the guest's side itself answers with, negated. */
@@ -79,6 +81,7 @@ struct sh_guest {
 
     struct sh_buf checkpoint; /* the state, once `checkpointed` */
     bool checkpointed;
+    struct sh_line line;
     struct sh_agent_wait wait;
     int32_t *wait_handles; /* storage of wait.handles */
     size_t cap_wait_handles;
@@ -86,6 +89,7 @@ struct sh_guest {
         uint64_t stage, a, b, c;
     } call; /* progress of the host call under way */
     struct sh_agent_end end;
+    bool live;         /* nothing is left that a journal knows of it */
     bool ended, woken; /* woken: sh_agent_wake came for a SLEEP */
 };
 
@@ -126,8 +130,17 @@ int sh_guest_drop(struct sh_guest *g, int32_t handle); /* 0 or -EBADF */
  * 0: look for yourself, then say what was seen with sh_guest_observed.
  * The number of the call is g->call_number, until it is counted by a recall that gives 1 or by
  * sh_guest_observed: so a call that waits first (stdin) recalls again and is counted once.
- * Under config->verify a miss ends the guest likewise (-1), but for kind "stdin", which waits. */
+ * Under config->verify a miss ends the guest likewise (-1), but for "stdin" and "net.*", which
+ * wait. */
 int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret);
+void sh_guest_reveal_recalled(struct sh_guest *g); /* that took time: the clock goes on to its */
+/* Is the next answer on the tape for this call one that is kept elsewhere (kind with SH_GUEST_KEPT
+ * behind it)? Then what the tape has of it; it is not counted. A recall of `kind` takes it. */
+#define SH_GUEST_KEPT ".kept"
+bool sh_guest_kept(struct sh_guest *g, const char *kind, struct sh_str *ret);
+bool sh_guest_next_is(struct sh_guest *g, const char *kind); /* the next answer on the tape */
+/* The same, with what the tape has of it. */
+bool sh_guest_next(struct sh_guest *g, const char *kind, struct sh_str *ret);
 void sh_guest_observed(struct sh_guest *g, const char *kind, struct sh_str bytes);
 
 /* End the agent from inside a host call; returns SH_CALL_END. The first end stays. */

@@ -138,7 +138,6 @@ static int publish(struct sh_guest *g, const struct sh_mem *m, const uint64_t *a
     return note(g, m, args, SH_EFFECT_PUBLISH, &g->published);
 }
 
-/* Never returns to the guest: the engine starts a new agent from the state. */
 static int checkpoint(struct sh_guest *g, const struct sh_mem *m, const uint64_t *args) {
     struct sh_str state;
 
@@ -148,23 +147,19 @@ static int checkpoint(struct sh_guest *g, const struct sh_mem *m, const uint64_t
     if (!view(m, args[0], args[1], &state)) {
         return -SH_ERRNO_FAULT;
     }
-    if (g->n_handles) {
-        return -SH_ERRNO_BUSY;
+    return sh_guest_checkpoint(g, state);
+}
+
+static int continue_as_new(struct sh_guest *g, const struct sh_mem *m, const uint64_t *args) {
+    struct sh_str input;
+
+    if (g->checkpointed) {
+        return SH_CALL_PENDING;
     }
-    if (state.len > SH_CHECKPOINT_MAX) {
-        return -SH_ERRNO_2BIG;
+    if (!view(m, args[0], args[1], &input)) {
+        return -SH_ERRNO_FAULT;
     }
-    sh_buf_done(&g->checkpoint);
-    sh_buf_init(&g->checkpoint, SH_CHECKPOINT_MAX);
-    if (state.len) {
-        sh_buf_add(&g->checkpoint, state.p, state.len);
-    }
-    if (g->checkpoint.failed) {
-        return sh_guest_end(g, SH_E_NOMEM, "no memory for a checkpoint of %zu bytes", state.len);
-    }
-    g->checkpointed = true;
-    g->wait = (struct sh_agent_wait){.kind = SH_WAIT_ROOM, .state = sh_buf_str(&g->checkpoint)};
-    return SH_CALL_PENDING;
+    return sh_guest_continue(g, input);
 }
 
 static int checkpoint_size(struct sh_guest *g, const struct sh_mem *m, const uint64_t *args) {
@@ -189,6 +184,7 @@ const struct sh_guest_function sh_guest_functions[] = {
     {"emit", "iiii", true, emit},
     {"publish", "iiii", true, publish},
     {"checkpoint", "ii", true, checkpoint},
+    {"continue_as_new", "ii", true, continue_as_new},
     {"checkpoint_size", "", false, checkpoint_size},
     {"checkpoint_read", "ii", false, checkpoint_read},
 };

@@ -527,8 +527,13 @@ static int scan_entry(struct sh_scan_state *s) {
 
 int sh_guest_scan(struct sh_str wasm, sh_scan_resolve_fn resolve, struct sh_scan *ret,
                   struct sh_err *err) {
+    return sh_guest_scan_sites(wasm, resolve, ret, NULL, err);
+}
+
+int sh_guest_scan_sites(struct sh_str wasm, sh_scan_resolve_fn resolve, struct sh_scan *ret,
+                        struct sh_buf *sites, struct sh_err *err) {
     static const uint8_t header[8] = {0, 'a', 's', 'm', 1, 0, 0, 0};
-    struct sh_scan_state s = {.resolve = resolve, .err = err};
+    struct sh_scan_state s = {.resolve = resolve, .err = err, .sites = sites};
     struct sh_scan found = {0};
     int r;
 

@@ -42,4 +42,12 @@ struct sh_scan {
 int sh_guest_scan(struct sh_str wasm, sh_scan_resolve_fn resolve, struct sh_scan *ret,
                   struct sh_err *err);
 
+/* The module as it is compiled: bulk instructions pay fuel for their length (guest_meter.c). One
+ * without them comes back as it is.
+ * gives  appended to *ret, at most 3 bytes a bulk instruction and 1 KiB larger; to *marks, where
+ *        code is that has moved: struct sh_lines_mark, in order
+ * fails  as sh_guest_scan */
+int sh_guest_meter(struct sh_str wasm, sh_scan_resolve_fn resolve, struct sh_buf *ret,
+                   struct sh_buf *marks, struct sh_err *err);
+
 #endif

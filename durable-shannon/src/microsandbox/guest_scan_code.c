@@ -133,15 +133,29 @@ static int scan_br_table(struct sh_scan_state *s, struct body *b) {
     return 0;
 }
 
+/* Those that work through a length: memory.init, copy and fill, and the same of tables, and grow.
+ */
+static void note_site(struct sh_scan_state *s, const uint8_t *start, uint32_t op) {
+    bool bytes = op == 8 || op == 10 || op == 11;
+
+    if (s->sites && (bytes || op == 12 || op == 14 || op == 15 || op == 17)) {
+        uint64_t site = (uint64_t)(start - s->begin) << 1 | (bytes ? 0 : SH_SCAN_SITE_TABLE);
+
+        sh_buf_add(s->sites, &site, sizeof(site));
+    }
+}
+
 /* The prefix 0xfc: saturating conversions, bulk memory, tables. False: unknown. */
 static bool skip_fc(struct sh_scan_state *s) {
     static const uint8_t lebs[18] = {0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 2, 1, 2, 1, 2, 1, 1, 1};
+    const uint8_t *start = s->p - 1;
     uint32_t op = sh_scan_u32(s);
 
     if (op >= sizeof(lebs)) {
         return false;
     }
     skip_leb(s, lebs[op]);
+    note_site(s, start, op);
     return true;
 }
 

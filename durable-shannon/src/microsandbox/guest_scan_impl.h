@@ -20,6 +20,7 @@ struct sh_scan_state {
     uint32_t *functions; /* type of each, imported ones first */
     uint32_t n_functions, n_imported, n_bodies;
     bool run_workflow, alloc;
+    struct sh_buf *sites;  /* where bulk instructions are, see sh_guest_scan_sites; or NULL */
     struct sh_buf unknown; /* imports that do not exist */
     unsigned n_unknown;
 };
@@ -36,6 +37,12 @@ char sh_scan_letter(uint8_t type);
 
 int sh_scan_malformed(struct sh_scan_state *s, const char *what);
 int sh_scan_over(struct sh_scan_state *s, const char *what, uint64_t have, uint64_t max);
+
+/* sh_guest_scan that also notes each bulk instruction, in order, as a uint64_t: twice its offset in
+ * the module, with SH_SCAN_SITE_TABLE where its length counts elements and not bytes. */
+#define SH_SCAN_SITE_TABLE 1
+int sh_guest_scan_sites(struct sh_str wasm, sh_scan_resolve_fn resolve, struct sh_scan *ret,
+                        struct sh_buf *sites, struct sh_err *err);
 
 /* The body of function `index`, at s->p. */
 int sh_scan_body(struct sh_scan_state *s, uint32_t index);

@@ -33,9 +33,37 @@ static void memory_find(struct sh_agent *a, wasmtime_caller_t *caller) {
 static int call(struct sh_agent *a, const struct sh_host_function *f, wasmtime_context_t *ctx,
                 const uint64_t *args) {
     struct sh_mem m = memory_now(a, ctx);
-    int r = f->shannon ? f->shannon(&a->guest, &m, args) : f->wasi(a->wasi, &m, args);
+    int r;
 
+#ifdef SH_FAULTS
+    sh_debug_abort(f, &m, args);
+#endif
+    r = f->shannon ? f->shannon(&a->guest, &m, args) : f->wasi(a->wasi, &m, args);
     return a->guest.ended ? SH_CALL_END : r;
+}
+
+/* The bucket as it is now; true when the agent owes at least a millisecond. */
+static bool rate_look(struct sh_agent *a) {
+    int64_t rate = (int64_t)a->sandbox->host_calls_per_s;
+    uint64_t now = sh_mono_ns(), past = now - a->rate.looked_ns;
+
+    past = past < 1000000000ULL ? past : 1000000000ULL;
+    a->rate.tokens += (int64_t)past * rate / 1000000000 - (int64_t)a->rate.since_look;
+    a->rate.tokens = a->rate.tokens < rate ? a->rate.tokens : rate;
+    a->rate.looked_ns = now;
+    a->rate.since_look = 0;
+    return a->rate.tokens < -rate / 1000;
+}
+
+/* A call that answers at once cannot suspend; the guest yields at its next look at its fuel. How
+ * often it yields is nothing that it can see, and costs no fuel. */
+static void rate_yield(struct sh_agent *a, wasmtime_context_t *ctx) {
+    wasmtime_error_t *error = wasmtime_context_fuel_async_yield_interval(ctx, 1);
+
+    a->rate.slowed = error == NULL;
+    if (error) {
+        wasmtime_error_delete(error);
+    }
 }
 
 /* Stops the instance. The reason is in guest->end, so the text is never shown. */
@@ -58,9 +86,12 @@ static wasm_trap_t *call_now(void *env, wasmtime_caller_t *caller, wasmtime_val_
     memory_find(a, caller);
     memset(&a->guest.call, 0, sizeof(a->guest.call));
     r = call(a, f, ctx, args);
-    SH_ASSERT(r != SH_CALL_PENDING);
+    SH_ASSERT(r != SH_CALL_PENDING && r != SH_CALL_AGAIN);
     if (r == SH_CALL_END) {
         return end_trap();
+    }
+    if (++a->rate.since_look >= SH_RATE_LOOK && !a->rate.slowed && rate_look(a)) {
+        rate_yield(a, ctx);
     }
     if (f->returns) {
         values[0].i32 = r;
@@ -83,9 +114,16 @@ static bool call_continue(void *env) {
     if (overdue(a)) {
         return false;
     }
+    if (++a->rate.since_look >= SH_RATE_LOOK && a->calls_in_step > 1 && rate_look(a)) {
+        a->rate.slowed = true;
+        return false;
+    }
     r = call(a, a->call.function, wasmtime_store_context(a->store), a->call.args);
     if (r == SH_CALL_PENDING) {
         a->waiting = true;
+        return false;
+    }
+    if (r == SH_CALL_AGAIN) {
         return false;
     }
     if (r == SH_CALL_END) {

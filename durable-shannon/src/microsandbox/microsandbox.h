@@ -17,6 +17,7 @@
 #include "policy/policy.h"
 
 struct sh_sandbox; /* one per process */
+struct sh_files;   /* private */
 struct sh_module;  /* a compiled module, shared between threads, counted */
 struct sh_agent;   /* one instance */
 
@@ -28,18 +29,20 @@ struct sh_sandbox_config {
     /* No directory that is, contains or lies in one of these is ever mapped (SEMANTICS 20).
      * Absolute, NULL-terminated, copied; or NULL. Missing ones are no error. */
     const char *const *protected_paths;
+    uint64_t host_calls_per_s; /* of one agent; 0: SH_HOST_CALLS_PER_S */
+    uint64_t file_stuck_ms;    /* a file call that takes longer is EIO; 0: SH_FILE_STUCK_MS */
 };
 int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **ret,
                    struct sh_err *err);
 struct sh_sandbox *sh_sandbox_free(struct sh_sandbox *s);
-/* "wasmtime 40.0.4 x86_64 ..." with the CPU features that generated code depends on; static. */
+/* "wasmtime 40.0.4 metering 2 x86_64 +sse3+...": version, how fuel is counted, then, from the first
+ * plus sign on, the CPU features that generated code depends on; static. */
 const char *sh_sandbox_runtime(const struct sh_sandbox *s);
 
 /* Load a module by its bytes: from the artifacts on disk, else compiled in a bounded child.
  * Blocks, up to minutes: pool threads only. Checks structure, limits and imports first.
  * Entry: `_start`, else `_initialize` (if there), `alloc` and `run_workflow`, whose result is
- * pointer << 32 | length. File and line appear in backtraces when the environment has
- * WASMTIME_BACKTRACE_DETAILS=1 (slow for hostile modules, hence the operator's choice).
+ * pointer << 32 | length. A module's debugging information is kept beside its artifact, for traps.
  * gives  one reference     fails  SH_E_MODULE, SH_E_IMPORT (names each), SH_E_COMPILE, SH_E_LIMIT
  */
 int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **ret,
@@ -48,6 +51,9 @@ int sh_module_load(struct sh_sandbox *s, struct sh_str wasm, struct sh_module **
  * and facts are kept beside the artifact. fails  SH_E_NOT_FOUND, SH_E_IO, SH_E_INVAL, as above */
 int sh_module_load_file(struct sh_sandbox *s, const char *path, struct sh_module **ret,
                         struct sh_err *err);
+/* The same at once, or NULL: never compiles, so that what is compiled waits for no compiler. One
+ * reference. */
+struct sh_module *sh_module_find_file(struct sh_sandbox *s, const char *path);
 struct sh_module *sh_module_ref(struct sh_module *m);
 struct sh_module *sh_module_unref(struct sh_module *m);
 const struct sh_hash *sh_module_hash(const struct sh_module *m);
@@ -72,6 +78,12 @@ struct sh_tape_item {
     struct sh_str bytes;
 };
 
+/* A fork has other randomness than its source: from byte `pos` of the stream on, that of `seed`. */
+struct sh_reseed {
+    uint64_t pos;
+    uint8_t seed[32];
+};
+
 struct sh_agent_config {
     struct sh_module *module;
     const char *const *argv; /* argv[0] included, NULL-terminated */
@@ -83,14 +95,21 @@ struct sh_agent_config {
     const char *workspace;     /* empty private directory, made by the caller; NULL: none */
     struct sh_str stdin_bytes; /* all of standard input, unless stdin_live */
     bool stdin_live;           /* then reading it suspends */
+    const char *blobs;         /* folder for large observations; NULL: they are whole effects */
     bool tty[3];  /* file type of descriptors 0-2: character device, else a pipe/file */
     bool observe; /* record what mapped directories show (false for --ephemeral) */
     const char *const *protected_paths; /* the sandbox's: set by sh_agent_new */
+    struct sh_files *files;             /* likewise: the pool for file calls; NULL: there is none */
+    bool
+        again; /* it ran before this process: changes may have been made that are not on the tape */
     bool verify; /* replay only: an observation that is not on the tape ends it */
+    struct sh_reseed reseeds[SH_FORKS_MAX]; /* by pos */
+    size_t n_reseeds;
     /* from a checkpoint; all-zero for a first start */
     struct sh_str state;
     uint64_t fuel_used, random_pos, ordinal, call_number;
     uint64_t output_offset[2], emitted, published;
+    bool result_given;
 };
 /* fails  SH_E_UNAVAILABLE (pool full: try later), SH_E_LIMIT, SH_E_MEMORY, SH_E_IO, SH_E_DENIED (a
  * mount that may not be one), SH_E_MODULE (neither _start nor run_workflow). thread: any; copies
@@ -110,31 +129,72 @@ enum sh_wait_kind {
     SH_WAIT_SLEEP,    /* poll_oneoff on clocks: sh_agent_wake after delay_ns */
     SH_WAIT_STDIN,    /* push OBSERVED{call_number, "stdin", bytes}; empty bytes: end of file */
     SH_WAIT_ROOM,     /* effects are full: take them and step */
+    SH_WAIT_RATE,     /* it makes more host calls than it may: step after delay_ns, or before */
+    SH_WAIT_NET,      /* push OBSERVED{call_number, net.kind, net.question and its answer} */
+    SH_WAIT_FILE, /* a call on a mapped directory is the pool's, or a trap's place in the source is
+                     being looked up: sh_agent_file_wait, then step */
 };
+/* What the agent asks of a connection. The answer begins with a u32, sh_net_errno(); behind it,
+ * where that is 0 (base/str.h): READ bytes32, empty at the end; POLL u8 (its time is over), and for
+ * each connection a u32 (0: nothing to read yet; else how much, or 1 for an end or an error). A
+ * connection that is not there is ECONNRESET; in a poll, readable. */
+#define SH_NET_OPEN "net.open"   /* host, port; from now on it is named by the call's number */
+#define SH_NET_READ "net.read"   /* connection; at most SH_NET_PIECE_MAX */
+#define SH_NET_WRITE "net.write" /* connection, bytes: all of them, to leave after the event */
+#define SH_NET_SHUT "net.shut"   /* connection: its peer is to see the end */
+#define SH_NET_POLL "net.poll"   /* poll, timeout_ns (UINT64_MAX: none) */
+struct sh_net_ask {
+    const char *kind;
+    struct sh_str question; /* stands before the answer */
+    const char *host;
+    uint16_t port;
+    uint64_t connection;
+    struct sh_str bytes;
+    const uint64_t *poll;
+    size_t n_poll;
+    uint64_t timeout_ns;
+};
+uint32_t sh_net_errno(int host); /* an errno of the host, as guests know it */
+
 struct sh_agent_wait {
     enum sh_wait_kind kind;
     const int32_t *handles;
     size_t n_handles;
-    uint64_t delay_ns;
+    uint64_t delay_ns; /* SLEEP, RATE */
     uint64_t call_number;
-    int64_t clock_us;    /* workflow clock now (SLEEP: before the delay) */
-    size_t max_bytes;    /* STDIN */
+    int64_t clock_us; /* workflow clock now (SLEEP: before the delay) */
+    size_t max_bytes; /* STDIN */
+    struct sh_net_ask net;
     struct sh_str state; /* CHECKPOINT */
+    struct sh_str
+        input; /* CHECKPOINT: JSON text that is the input from here on; empty: as before */
 };
 const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a);
+struct sh_str sh_agent_state(const struct sh_agent *a); /* of the checkpoint it began from */
 /* The delay of SH_WAIT_SLEEP has passed: the clock advances by it. */
 void sh_agent_wake(struct sh_agent *a);
+
+/* After SH_WAIT_FILE: true when the call has ended and the agent can be stepped on. Else `ready` is
+ * called once when it has ended, from a thread of the pool, under its lock. Stepping before that is
+ * allowed, and gives SH_WAIT_FILE again. */
+bool sh_agent_file_wait(struct sh_agent *a, void (*ready)(void *arg), void *arg);
+void sh_agent_file_unwait(struct sh_agent *a); /* no call of ready lasts past this */
+
+/* All that its journal knows is done again: from here on what it meets is new. One that never ran
+ * before (config.again) is live from the start.  thread: whoever may step it */
+void sh_agent_live(struct sh_agent *a);
 
 /* What the agent did since its effects were last taken, in order. Views live until the next step.
  */
 enum sh_effect_kind {
-    SH_EFFECT_START,    /* number = ordinal (handle = ordinal + 1); a = op, b = args JSON text.
-                           op empty: a line of /dev/shannon, b = the whole line */
-    SH_EFFECT_OUTPUT,   /* number = offset in that stream; stream 1 or 2; b = bytes */
-    SH_EFFECT_EMIT,     /* number = index; a = type, b = JSON text */
-    SH_EFFECT_PUBLISH,  /* number = index; a = name, b = JSON text */
-    SH_EFFECT_RESULT,   /* b = JSON text: the task's result */
-    SH_EFFECT_OBSERVED, /* number = call number; a = kind, b = bytes */
+    SH_EFFECT_START,     /* number = ordinal (handle = ordinal + 1); a = op, b = args JSON text.
+                            op empty: a line of /dev/shannon, b = the whole line */
+    SH_EFFECT_OUTPUT,    /* number = offset in that stream; stream 1 or 2; b = bytes */
+    SH_EFFECT_EMIT,      /* number = index; a = type, b = JSON text */
+    SH_EFFECT_PUBLISH,   /* number = index; a = name, b = JSON text */
+    SH_EFFECT_RESULT,    /* b = JSON text: the task's result */
+    SH_EFFECT_NET_CLOSE, /* number = the connection */
+    SH_EFFECT_OBSERVED,  /* number = call number; a = kind, b = bytes */
 };
 struct sh_effect {
     enum sh_effect_kind kind;
@@ -152,7 +212,9 @@ struct sh_agent_end {
     int exit_status; /* of proc_exit or _start's return; 0 else */
     char message[480];
     const char *trap;        /* Wasmtime's name of the trap, or NULL */
-    struct sh_str backtrace; /* JSON array of {function?, module?, offset, file?, line?} */
+    struct sh_str backtrace; /* JSON array of {index, function?, module?, offset, file?, line?}; an
+                                inlined function has a frame before the one it is part of,
+                                {inlined: true, index, function?, offset, file?, line?} */
     uint64_t peak_memory_bytes;
 };
 const struct sh_agent_end *sh_agent_end(const struct sh_agent *a);

@@ -37,6 +37,7 @@ static struct sh_module *module_delete(struct sh_module *m) {
     if (m->wasmtime) {
         wasmtime_module_delete(m->wasmtime);
     }
+    sh_close_p(&m->lines_fd);
     return sh_free(m);
 }
 
@@ -62,6 +63,7 @@ static struct sh_module *module_new(struct sh_sandbox *s, const struct sh_hash *
 
     m->sandbox = s;
     m->refs = 1;
+    m->lines_fd = -1;
     m->hash = *hash;
     return m;
 }
@@ -85,7 +87,7 @@ static int module_make(struct sh_sandbox *s, const struct sh_hash *hash, struct 
     int r;
 
     if ((r = sh_guest_scan(wasm, sh_hostcalls_resolve, &m->scan, err)) < 0 ||
-        (r = sh_artifact_load(s, hash, wasm, &m->wasmtime, err)) < 0) {
+        (r = sh_artifact_load(s, hash, wasm, &m->wasmtime, &m->lines_fd, err)) < 0) {
         (void)module_delete(m);
         return r;
     }
@@ -191,6 +193,13 @@ int sh_module_load_file(struct sh_sandbox *s, const char *path, struct sh_module
         return 0;
     }
     return load_read(s, fd, &st, path, ret, err);
+}
+
+struct sh_module *sh_module_find_file(struct sh_sandbox *s, const char *path) {
+    sh_auto(sh_close_p) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? load_indexed(s, fd, &st) : NULL;
 }
 
 struct sh_module *sh_module_ref(struct sh_module *m) {

@@ -1,17 +1,43 @@
-/* Wasmtime 40.0.4: engine settings. What is on and off here is what its advisories and our rules
- * ask for: fuel is budget and time slice in one; proposals with known faults in this line
- * (memory64, threads, GC, exceptions) are off; memories have guard pages, without which pooled
- * slots leak. */
+/* The one file that knows Wasmtime's version: engine settings. What is on and off here is what its
+ * advisories and our rules ask for: fuel is budget and time slice in one; proposals with known
+ * faults in the line 40 (memory64, threads, GC, exceptions) are off under every version; memories
+ * have guard pages, without which pooled slots leak. */
 #include "microsandbox/runtime.h"
 
 #include <stdio.h>
-#include <stdlib.h>
+
+#include "native_sandbox.h"
 
 #define ASYNC_STACK_BYTES (768 * SH_KIB)
 #define WASM_STACK_BYTES (512 * SH_KIB) /* Wasmtime's default; the rest is for host functions */
 #define MEMORY_GUARD_BYTES (32 * SH_MIB)
 #define INSTANCE_BYTES_MAX (2 * SH_MIB)
-#define SETTINGS "settings 1: fuel, no epochs, copy-on-write, 4 GiB reservation, 32 MiB guard"
+/* How fuel is counted, for journals: 1 was Wasmtime's own way, 2 is guest_meter.c's besides. A
+ * change of what a guest pays for is a new number. */
+#define METERING "metering 2"
+#define SETTINGS                                                                                   \
+    "settings 5: fuel, bulk by length, no epochs, copy-on-write, 4 GiB reservation, 32 MiB guard"
+
+#if WASMTIME_VERSION_MAJOR != 40 && WASMTIME_VERSION_MAJOR != 48
+#error "Wasmtime 40 and 48 are known: see which settings are new in this one"
+#endif
+#if WASMTIME_VERSION_MAJOR == 40 && WASMTIME_VERSION_PATCH < 4
+#error "Wasmtime 40.0.0 to 40.0.3 panic when a call is cancelled"
+#endif
+
+/* From 48 on, bulk instructions cost fuel for their length by themselves. */
+bool sh_runtime_counts_bulk(void) {
+    return WASMTIME_VERSION_MAJOR >= 48;
+}
+
+/* What only one of the versions has. */
+static void config_version(wasm_config_t *c) {
+#if WASMTIME_VERSION_MAJOR == 40
+    wasmtime_config_async_support_set(c, true);
+#else
+    wasmtime_config_wasm_branch_hinting_set(c, false);
+#endif
+}
 
 static void config_features(wasm_config_t *c) {
     wasmtime_config_wasm_simd_set(c, true);
@@ -49,11 +75,18 @@ static void config_pool(wasm_config_t *c, unsigned agents) {
 }
 
 wasm_engine_t *sh_runtime_engine(unsigned agents, struct sh_err *err) {
-    /* It reads SH_RUNTIME_DETAILS by itself; the C API has no other way to set that. */
-    wasm_config_t *c = wasm_config_new();
+    wasm_config_t *c;
     wasm_engine_t *engine;
 
-    wasmtime_config_async_support_set(c, true);
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("sse3")) { /* without it f64x2.splat reads out of bounds */
+        (void)sh_fail(err, SH_E_UNSUPPORTED,
+                      "this processor has no SSE3, which agents need: use one made after 2005");
+        return NULL;
+    }
+    c = wasm_config_new();
+    sh_native_config_no_details(c);
+    config_version(c);
     wasmtime_config_consume_fuel_set(c, true);
     wasmtime_config_epoch_interruption_set(c, false);
     wasmtime_config_async_stack_size_set(c, ASYNC_STACK_BYTES);
@@ -108,27 +141,19 @@ static void add_cpu_features(struct sh_buf *b) {
     }
 }
 
-/* File and line in backtraces. Off unless the operator asks: Wasmtime reads a module's debugging
- * information anew for each of the thousands of frames of a stack overflow, on the executor, where
- * nothing can interrupt it; a hostile module makes minutes of that. */
-bool sh_runtime_details(void) {
-    const char *value = getenv(SH_RUNTIME_DETAILS);
-
-    return value && strcmp(value, "1") == 0;
-}
-
 static char name_text[512], settings_text[768];
 static pthread_once_t name_once = PTHREAD_ONCE_INIT;
 
 static void name_make(void) {
     struct sh_buf b;
 
-    sh_buf_init(&b, sizeof(name_text) - 1);
-    sh_buf_adds(&b, "wasmtime " SH_WASMTIME_VERSION " x86_64 ");
+    sh_buf_init(&b, 256);
     add_cpu_features(&b);
-    (void)snprintf(name_text, sizeof(name_text), "%s", b.p);
-    (void)snprintf(settings_text, sizeof(settings_text), "%s; " SETTINGS "%s", b.p,
-                   sh_runtime_details() ? ", debugging information" : "");
+    SH_ASSERT(!b.failed);
+    (void)snprintf(name_text, sizeof(name_text),
+                   "wasmtime " WASMTIME_VERSION " " METERING " x86_64 %s", b.p);
+    (void)snprintf(settings_text, sizeof(settings_text),
+                   "wasmtime " WASMTIME_VERSION " x86_64 %s; " SETTINGS, b.p);
     sh_buf_done(&b);
 }
 

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "microsandbox/files.h"
+#include "microsandbox/lines.h"
 #include "microsandbox/runtime.h"
 
 /* The artifacts are native code that we will run: nobody else may have a hand in their folder. */
@@ -50,10 +52,13 @@ int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **r
     s->aot_fd = -1;
     s->slice_fuel = config->slice_fuel ? config->slice_fuel : SH_SLICE_FUEL;
     s->agents_max = config->agents_max ? config->agents_max : SH_AGENTS_DEFAULT;
+    s->host_calls_per_s = config->host_calls_per_s ? config->host_calls_per_s : SH_HOST_CALLS_PER_S;
     s->worker = config->worker ? sh_strdup(config->worker) : NULL;
     s->protected_paths = paths_copy(config->protected_paths);
+    s->files = sh_files_new(config->file_stuck_ms);
+    s->lines = sh_lines_pool_new();
     (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_mutex_init(&s->compile_lock, NULL);
+    sh_compile_queue_init(&s->compiling);
     sh_list_init(&s->modules);
     if (s->agents_max > SH_AGENTS_DEFAULT * 4) {
         r = sh_fail(err, SH_E_LIMIT, "agents_max is %u, at most %u fit the address space",
@@ -64,7 +69,7 @@ int sh_sandbox_new(const struct sh_sandbox_config *config, struct sh_sandbox **r
     }
     if (r == 0) {
         s->engine = sh_runtime_engine(s->agents_max, err);
-        r = s->engine ? 0 : -SH_E_INTERNAL;
+        r = s->engine ? 0 : -(err ? err->code : SH_E_INTERNAL);
     }
     if (r == 0) {
         s->linker = wasmtime_linker_new(s->engine);
@@ -83,6 +88,7 @@ struct sh_sandbox *sh_sandbox_free(struct sh_sandbox *s) {
         return NULL;
     }
     SH_ASSERT(sh_list_empty(&s->modules) && atomic_load(&s->agents) == 0);
+    s->lines = sh_lines_pool_free(s->lines);
     if (s->linker) {
         wasmtime_linker_delete(s->linker);
     }
@@ -96,11 +102,12 @@ struct sh_sandbox *sh_sandbox_free(struct sh_sandbox *s) {
         sh_free(s->protected_paths[i]);
     }
     sh_free(s->protected_paths);
+    sh_files_free(s->files);
     sh_free(s->functions);
     sh_free(s->aot_dir);
     sh_free(s->worker);
     (void)pthread_mutex_destroy(&s->lock);
-    (void)pthread_mutex_destroy(&s->compile_lock);
+    sh_compile_queue_done(&s->compiling);
     return sh_free(s);
 }
 

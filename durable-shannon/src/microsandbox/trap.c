@@ -1,11 +1,12 @@
 /* Why a call did not return: Wasmtime's trap or error, as our code, a sentence and a backtrace.
- * The C API gives a frame's name and offset; file and line are only in the text of the message, so
- * they are read from there (lines "   N: 0x.. - name" and "at FILE:LINE:COLUMN"). */
+ * The C API gives a frame's name and offset; the name in readable form is only in the text of the
+ * message, so it is read from there (lines "   N: 0x.. - module!name"). File and line come later,
+ * from lines.c. */
 #include "microsandbox/runtime.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
+#define SAID SH_STR("the agent trapped: ")
 #define FRAMES_MAX 64 /* a stack overflow has tens of thousands */
 
 static const char *trap_name(wasmtime_trap_code_t code) {
@@ -71,81 +72,31 @@ static bool line_is_frame(struct sh_str line, size_t index) {
     return sh_str_starts(line, sh_str(head));
 }
 
-/* "FILE:LINE:COLUMN" or "FILE:LINE"; the file may contain colons itself. */
-static void add_place(struct sh_buf *b, struct sh_str place) {
-    unsigned long numbers[2] = {0, 0};
-    unsigned n = 0;
-
-    while (n < 2) {
-        size_t i = place.len;
-        unsigned long value = 0, unit = 1;
-
-        while (i > 0 && place.p[i - 1] >= '0' && place.p[i - 1] <= '9' && unit < 1000000000UL) {
-            value += (unsigned long)(place.p[--i] - '0') * unit;
-            unit *= 10;
-        }
-        if (i == 0 || i == place.len || place.p[i - 1] != ':') {
-            break;
-        }
-        numbers[n++] = value;
-        place.len = i - 1;
-    }
-    sh_buf_adds(b, ",\"file\":");
-    sh_json_escape(b, place);
-    if (n) {
-        sh_buf_addf(b, ",\"line\":%lu", numbers[n - 1]);
-    }
-}
-
-/* What the text knows about frame `index`: the name in readable form, and the place. */
-static void frame_text(struct lines *l, size_t index, struct sh_str *ret_name,
-                       struct sh_str *ret_place) {
+/* The name in readable form that the text has for frame `index`: "module!function". */
+static struct sh_str frame_text(struct lines *l, size_t index) {
     struct sh_str line;
-    struct lines mark;
 
-    *ret_name = *ret_place = (struct sh_str){NULL, 0};
     while (next_line(l, &line)) {
         if (line_is_frame(line, index)) {
-            const char *dash = memmem(line.p, line.len, " - ", 3);
+            const char *mark = memmem(line.p, line.len, " - ", 3);
+            const char *end = line.p + line.len;
 
-            if (dash) {
-                *ret_name = sh_strn(dash + 3, (size_t)(line.p + line.len - dash - 3));
-            }
-            break;
+            mark = mark ? memchr(mark, '!', (size_t)(end - mark)) : NULL;
+            return mark ? sh_strn(mark + 1, (size_t)(end - mark - 1)) : (struct sh_str){NULL, 0};
         }
     }
-    for (mark = *l; next_line(l, &line); mark = *l) {
-        if (line_is_frame(line, index + 1)) {
-            *l = mark;
-            return;
-        }
-        if (!ret_place->len && sh_str_starts(line, SH_STR("at "))) {
-            *ret_place = sh_strn(line.p + 3, line.len - 3);
-        }
-    }
+    return (struct sh_str){NULL, 0};
 }
 
-/* The text has names in readable form: "module!function", or just the function where debugging
- * information gives it. */
-static struct sh_str frame_name(struct sh_str text, bool has_place, const wasm_name_t *function) {
-    const char *mark = text.len ? memchr(text.p, '!', text.len) : NULL;
-
-    if (text.len && !has_place && mark) {
-        return sh_strn(mark + 1, (size_t)(text.p + text.len - mark - 1));
-    }
-    return has_place && text.len ? text : sh_strn(function->data, function->size);
-}
-
-static void add_frame(struct sh_buf *b, const wasm_frame_t *frame, size_t index, struct lines *l) {
+static void add_frame(struct sh_buf *b, const wasm_frame_t *frame, struct sh_str readable) {
     const wasm_name_t *function = wasmtime_frame_func_name(frame);
     const wasm_name_t *module = wasmtime_frame_module_name(frame);
     size_t offset = wasm_frame_module_offset(frame);
-    struct sh_str name, place;
 
-    frame_text(l, index, &name, &place);
-    sh_buf_addf(b, "%s{\"index\":%u", index ? "," : "", wasm_frame_func_index(frame));
+    sh_buf_addf(b, "%s{\"index\":%u", b->len > 1 ? "," : "", wasm_frame_func_index(frame));
     if (function) {
-        name = frame_name(name, place.len > 0, function);
+        struct sh_str name = readable.len ? readable : sh_strn(function->data, function->size);
+
         sh_buf_adds(b, ",\"function\":");
         sh_json_escape(b, sh_strn(name.p, name.len < 512 ? name.len : 512));
     }
@@ -155,9 +106,6 @@ static void add_frame(struct sh_buf *b, const wasm_frame_t *frame, size_t index,
     }
     if (offset != SIZE_MAX) {
         sh_buf_addf(b, ",\"offset\":%zu", offset);
-    }
-    if (place.len) {
-        add_place(b, place);
     }
     sh_buf_addc(b, '}');
 }
@@ -177,14 +125,23 @@ static struct sh_str frames_part(struct sh_str text) {
     return text;
 }
 
-static void add_frames(struct sh_buf *b, const wasm_frame_vec_t *frames, struct sh_str text) {
+static bool is_added(const wasm_frame_t *frame, uint32_t functions) {
+    return wasm_frame_func_index(frame) >= functions;
+}
+
+static void add_frames(struct sh_buf *b, const wasm_frame_vec_t *frames, uint32_t functions,
+                       struct sh_str text) {
     struct lines l;
 
     text = frames_part(text);
-    l = (struct lines){text.p, text.p + text.len};
+    l = (struct lines){text.p, text.len ? text.p + text.len : text.p};
     sh_buf_addc(b, '[');
     for (size_t i = 0; i < frames->size && i < FRAMES_MAX; i++) {
-        add_frame(b, frames->data[i], i, &l);
+        struct sh_str readable = frame_text(&l, i);
+
+        if (!is_added(frames->data[i], functions)) {
+            add_frame(b, frames->data[i], readable);
+        }
     }
     sh_buf_addc(b, ']');
 }
@@ -199,7 +156,7 @@ static struct sh_str cause(struct sh_str text) {
         p += 10;
         text = sh_strn(p, (size_t)(text.p + text.len - p));
     }
-    l = (struct lines){text.p, text.p + text.len};
+    l = (struct lines){text.p, text.len ? text.p + text.len : text.p};
     while (next_line(&l, &line)) {
         if (line_is_frame(line, 0)) {
             line = sh_strn(line.p + 3, line.len - 3);
@@ -214,8 +171,10 @@ static struct sh_str cause(struct sh_str text) {
     return line;
 }
 
-static void say(struct sh_agent_end *end, const wasm_frame_vec_t *frames, struct sh_str text) {
-    const wasm_name_t *name = frames->size ? wasmtime_frame_func_name(frames->data[0]) : NULL;
+static void say(struct sh_agent_end *end, const wasm_frame_vec_t *frames, uint32_t functions,
+                struct sh_str text) {
+    size_t first = frames->size > 1 && is_added(frames->data[0], functions) ? 1 : 0;
+    const wasm_name_t *name = frames->size ? wasmtime_frame_func_name(frames->data[first]) : NULL;
     struct sh_str why = end->trap  ? sh_str(end->trap)
                         : text.len ? cause(text)
                                    : SH_STR("an error at great depth");
@@ -232,8 +191,26 @@ static void say(struct sh_agent_end *end, const wasm_frame_vec_t *frames, struct
     sh_buf_done(&b);
 }
 
-void sh_trap_read(struct sh_agent_end *end, struct sh_buf *text, wasm_trap_t *trap,
-                  wasmtime_error_t *error) {
+void sh_trap_say_where(struct sh_agent_end *end) {
+    size_t used = strlen(end->message);
+    sh_auto(sh_json_done) json_t *frames = NULL;
+    const json_t *first;
+    struct sh_str file;
+
+    if (!used || end->message[used - 1] != '"' || !sh_str_starts(sh_str(end->message), SAID) ||
+        sh_json_parse(end->backtrace, SH_MIB, &frames, NULL) < 0) {
+        return;
+    }
+    first = json_array_get(frames, 0);
+    file = sh_json_get_str(first, "file");
+    if (file.len) {
+        (void)snprintf(end->message + used, sizeof(end->message) - used, " at %.*s:%lld",
+                       (int)file.len, file.p, (long long)sh_json_get_int(first, "line", 0));
+    }
+}
+
+void sh_trap_read(struct sh_agent_end *end, struct sh_buf *text, uint32_t functions,
+                  wasm_trap_t *trap, wasmtime_error_t *error) {
     wasm_frame_vec_t frames = {0};
     wasm_byte_vec_t message = {0};
     wasmtime_trap_code_t code = 0;
@@ -258,9 +235,9 @@ void sh_trap_read(struct sh_agent_end *end, struct sh_buf *text, wasm_trap_t *tr
             }
         }
         sh_buf_clear(text);
-        add_frames(text, &frames, sh_strn(message.data, message.size));
+        add_frames(text, &frames, functions, sh_strn(message.data, message.size));
         end->backtrace = text->failed ? SH_STR("[]") : sh_buf_str(text);
-        say(end, &frames, sh_strn(message.data, message.size));
+        say(end, &frames, functions, sh_strn(message.data, message.size));
         wasm_frame_vec_delete(&frames);
         wasm_byte_vec_delete(&message);
     }

@@ -21,7 +21,7 @@ enum {
     SH_VFS_TRIES = 16,     /* openat2 says EAGAIN when a rename raced with it */
     SH_VFS_HOPS = 16,      /* dangling links followed by a creating open */
     SH_VFS_NAME_MAX = 255,
-    SH_VFS_LIST_BYTES = 24 * 1024 * 1024, /* one listing: a full workspace of longest names */
+    SH_VFS_LIST_BYTES = 32 * 1024 * 1024, /* one listing: 100,000 of the longest names */
 };
 
 /* WASI's file types. */
@@ -63,8 +63,10 @@ struct sh_vfs_grant {
     uint32_t number;                /* the device that the guest sees */
     unsigned dir_perms, file_perms; /* enum sh_perm */
     uint64_t bytes_left;            /* that may still be written; mounts only */
-    bool observe;                   /* answers are recorded and recalled */
-    bool written;                   /* the guest has changed something here */
+    uint64_t capture; /* files up to so long are copied when opened only to be read; mounts only */
+    bool observe;     /* answers are recorded and recalled */
+    bool written;     /* the guest has changed something here */
+    bool local;       /* on a file system of this machine */
     const char *host, *guest;
     struct sh_vfs_space *space; /* the workspace's, else NULL */
 };
@@ -94,6 +96,8 @@ uint64_t sh_vfs_ino(const struct sh_vfs_grant *g, ino_t host); /* of a mount: a 
 
 /* --- vfs_walk.c --- */
 int sh_vfs_walk(int dir, const char *path, int flags); /* descriptor or -errno */
+/* Only through what is in memory; -EAGAIN when more would be needed. */
+int sh_vfs_walk_cached(int dir, const char *path, int flags);
 /* A path split into an opened parent and one component. `special`: there is no component to work
  * on (empty, `.` or `..`); slash: it ended with one. */
 struct sh_vfs_name {
@@ -120,6 +124,7 @@ int sh_vfs_scan(struct sh_vfs_grant *g, struct sh_err *err);
 /* --- vfs_open.c --- */
 struct sh_vfs_how {
     bool follow, create, excl, trunc, directory, read, write;
+    bool cached; /* EAGAIN where the path is not in memory; needs neither create nor trunc */
 };
 struct sh_vfs_opened {
     int fd;

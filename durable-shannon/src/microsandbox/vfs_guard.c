@@ -55,11 +55,11 @@ static bool within(int fd, const struct stat *top) {
             sh_close_p(&up);
             return errno != EACCES && errno != ENOENT;
         }
+        (void)close(at);
+        at = up;
         if (same(&above, &here)) {
             return false; /* the root is its own parent */
         }
-        (void)close(at);
-        at = up;
         here = above;
     }
     return true;

@@ -147,7 +147,7 @@ int sh_vfs_open(struct sh_vfs_grant *g, int dir, const char *path, const struct 
     memcpy(at, path, len + 1);
     for (int i = 0; i < SH_VFS_HOPS; i++) {
         struct sh_vfs_name n;
-        int rc, fd = sh_vfs_walk(dir, at, flags);
+        int rc, fd = (how->cached ? sh_vfs_walk_cached : sh_vfs_walk)(dir, at, flags);
 
         memset(ret, 0, sizeof(*ret));
         if (fd >= 0) {

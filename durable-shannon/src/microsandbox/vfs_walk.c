@@ -13,9 +13,21 @@
 
 #include "base/base.h"
 
-int sh_vfs_walk(int dir, const char *path, int flags) {
+#define RULES (RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV)
+
+int sh_vfs_walk_cached(int dir, const char *path, int flags) {
     struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC),
-                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_XDEV};
+                           .resolve = RULES | RESOLVE_CACHED};
+    long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));
+
+    if (fd >= 0) {
+        return (int)fd;
+    }
+    return errno == EINVAL || errno == EINTR ? -EAGAIN : -errno; /* EINVAL: Linux before 5.12 */
+}
+
+int sh_vfs_walk(int dir, const char *path, int flags) {
+    struct open_how how = {.flags = (uint64_t)(flags | O_CLOEXEC), .resolve = RULES};
 
     for (int i = 0; i < SH_VFS_TRIES; i++) {
         long fd = syscall(SYS_openat2, dir, path, &how, sizeof(how));

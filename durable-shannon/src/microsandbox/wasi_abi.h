@@ -11,14 +11,19 @@ enum {
     E_OK = 0,
     E_2BIG = 1,
     E_ACCES = 2,
+    E_ADDRNOTAVAIL = 4,
     E_AGAIN = 6,
     E_BADF = 8,
     E_BUSY = 10,
     E_CANCELED = 11,
+    E_CONNABORTED = 13,
+    E_CONNREFUSED = 14,
+    E_CONNRESET = 15,
     E_DQUOT = 19,
     E_EXIST = 20,
     E_FAULT = 21,
     E_FBIG = 22,
+    E_HOSTUNREACH = 23,
     E_ILSEQ = 25,
     E_INTR = 27,
     E_INVAL = 28,
@@ -29,10 +34,13 @@ enum {
     E_MLINK = 34,
     E_MSGSIZE = 35,
     E_NAMETOOLONG = 37,
+    E_NETDOWN = 38,
+    E_NETUNREACH = 40,
     E_NODEV = 43,
     E_NOENT = 44,
     E_NOMEM = 48,
     E_NOSPC = 51,
+    E_NOTCONN = 53,
     E_NOTDIR = 54,
     E_NOTEMPTY = 55,
     E_NOTSOCK = 57,
@@ -44,8 +52,10 @@ enum {
     E_ROFS = 69,
     E_SPIPE = 70,
     E_STALE = 72,
+    E_TIMEDOUT = 73,
     E_TXTBSY = 74,
     E_XDEV = 75,
+    E_WASI_LAST = 76,
 };
 
 /* rights */
@@ -77,6 +87,7 @@ enum {
 #define R_PATH_REMOVE_DIRECTORY (1ULL << 25)
 #define R_PATH_UNLINK_FILE (1ULL << 26)
 #define R_POLL_FD_READWRITE (1ULL << 27)
+#define R_SOCK_SHUTDOWN (1ULL << 28)
 
 enum { FD_APPEND = 1, FD_DSYNC = 2, FD_NONBLOCK = 4, FD_RSYNC = 8, FD_SYNC = 16, FD_ALL = 31 };
 enum { O_WASI_CREAT = 1, O_WASI_DIRECTORY = 2, O_WASI_EXCL = 4, O_WASI_TRUNC = 8 };

@@ -37,9 +37,8 @@ void sh_desc_free(struct sh_wasi *w, struct sh_desc *d) {
         return;
     }
     sh_desc_forget_listing(w, d);
-    if (d->host >= 0) {
-        close(d->host);
-    }
+    sh_copy_done(w, &d->copy);
+    sh_wasi_close_host(w, d->grant, d->host);
     if (d->node) {
         sh_vfs_node_unref(d->grant->space, d->node);
     }
@@ -47,6 +46,7 @@ void sh_desc_free(struct sh_wasi *w, struct sh_desc *d) {
         sh_channel_done(w, d->channel);
         sh_free(d->channel);
     }
+    sh_net_conn_free(d->net);
     sh_free(d->path);
     sh_free(d->preopen);
     sh_free(d);
@@ -93,6 +93,7 @@ int sh_wasi_fd_close(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *
     }
     w->fds[arg32(a[0])] = NULL;
     w->n_open--;
+    sh_wasi_net_closed(w, d);
     sh_desc_free(w, d);
     return E_OK;
 }
@@ -110,6 +111,7 @@ int sh_wasi_fd_renumber(struct sh_wasi *w, const struct sh_mem *m, const uint64_
     w->fds[arg32(a[1])] = from;
     w->fds[arg32(a[0])] = NULL;
     w->n_open--;
+    sh_wasi_net_closed(w, to);
     sh_desc_free(w, to);
     return E_OK;
 }
@@ -123,7 +125,10 @@ static uint8_t type_of(const struct sh_wasi *w, const struct sh_desc *d) {
         return w->g->config->tty[d->kind - DESC_STDIN] ? SH_VFS_CHAR : SH_VFS_FILE;
     case DESC_DIR:
     case DESC_DEV:
+    case DESC_NET:
         return SH_VFS_DIR;
+    case DESC_SOCKET:
+        return SH_VFS_SOCKET;
     case DESC_FILE:
         return SH_VFS_FILE;
     default:
@@ -185,24 +190,26 @@ void sh_wasi_put_filestat(uint8_t *at, uint32_t dev, const struct sh_vfs_stat *s
 int sh_wasi_fdstat(struct sh_wasi *w, struct sh_desc *d, struct sh_vfs_stat *ret) {
     struct sh_buf *b = sh_wasi_question(w);
     struct sh_reader r;
-    struct stat st;
     int rc, error;
 
+    if (d->copy.kind && !d->copy.touched) { /* what is read from it has that size and time */
+        *ret = d->seen;
+        return E_OK;
+    }
     sh_buf_bytes32(b, sh_str(d->path));
     rc = sh_wasi_recall(w, d->grant, "fdstat", 128, &r);
     if (rc == 0) {
         int fd = sh_wasi_host(w, d);
+        struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_FSTAT, fd, NULL);
 
-        if (fd < 0) {
-            return fd;
-        }
-        error = sh_wasi_errno(w, d->grant, fstat(fd, &st) == 0 ? 0 : errno);
+        rc = fd < 0 ? fd : sh_wasi_perform(w, &c);
+        error = rc ? rc : sh_wasi_errno(w, d->grant, c.error);
         if (error < 0) {
             return error;
         }
         sh_buf_u32(b, (uint32_t)error);
         if (!error) {
-            sh_vfs_fill(d->grant, &st, d->node, ret);
+            sh_vfs_fill(d->grant, &c.st, d->node, ret);
             sh_wasi_put_stat(b, ret);
         }
         rc = sh_wasi_observed(w, d->grant, "fdstat", &r);
@@ -236,6 +243,11 @@ int sh_wasi_fd_filestat_get(struct sh_wasi *w, const struct sh_mem *m, const uin
             return rc;
         }
         sh_wasi_put_filestat(out, d->grant->number, &st);
+        return E_OK;
+    }
+    if (d->kind == DESC_NET || d->kind == DESC_SOCKET) {
+        sh_wasi_net_desc_stat(d, &st);
+        sh_wasi_put_filestat(out, sh_wasi_net_dev(), &st);
         return E_OK;
     }
     sh_wasi_dev_desc_stat(d, &st);

@@ -15,6 +15,8 @@ enum sh_desc_kind {
     DESC_ZERO,
     DESC_RANDOM,
     DESC_SHANNON,
+    DESC_NET,    /* the directory /net */
+    DESC_SOCKET, /* a connection */
 };
 
 /* /dev/shannon: requests go in by lines, results come out by lines. */
@@ -27,6 +29,28 @@ struct sh_channel {
     size_t n_handles;
 };
 
+/* What a file was when it was opened only to be read; see wasi_copy.c. */
+struct sh_copy {
+    enum { COPY_NONE, COPY_BYTES, COPY_FILE } kind;
+    char *bytes; /* BYTES */
+    uint64_t len;
+    struct sh_hash hash; /* FILE: kept under this name */
+    int fd;              /* FILE: or -1, not open yet */
+    bool touched;        /* the guest has set its times since */
+};
+
+/* A connection, as the guest knows it; see wasi_net.c. */
+struct sh_net_conn {
+    uint64_t id;      /* the call that opened it */
+    struct sh_buf in; /* the piece that came last */
+    size_t at;        /* of it, what was read */
+    bool ended;       /* nothing comes any more */
+    bool lost;        /* it was reset, or is of a process that is gone */
+    bool shut_read, shut_write;
+    uint16_t late;      /* an error that a short read left for the next one */
+    uint32_t announced; /* a poll said that so much is there */
+};
+
 struct sh_desc {
     enum sh_desc_kind kind;
     uint64_t rights, inheriting;
@@ -34,14 +58,16 @@ struct sh_desc {
     uint64_t offset;
     /* DIR, FILE */
     struct sh_vfs_grant *grant;
-    int host;   /* -1: opened in a replay; see sh_wasi_host */
-    char *path; /* below the grant; where the grant observes, else NULL */
-    bool root;  /* the directory of the grant itself, for certain */
+    int host;      /* -1: opened in a replay; see sh_wasi_host */
+    char *path;    /* below the grant; where the grant observes, else NULL */
+    bool recalled; /* its opening was in the journal when this process began */
+    bool root;     /* the directory of the grant itself, for certain */
     bool follow;
     struct sh_vfs_node *node; /* workspace */
-    struct sh_vfs_stat seen;  /* as the guest saw it last (observing grants) */
-    char *preopen;            /* name, or NULL */
-    struct {                  /* directory listing, see wasi_dir.c */
+    struct sh_copy copy;
+    struct sh_vfs_stat seen; /* as the guest saw it last (observing grants) */
+    char *preopen;           /* name, or NULL */
+    struct {                 /* directory listing, see wasi_dir.c */
         uint8_t *bytes;
         uint32_t *at; /* where each entry begins */
         size_t len;
@@ -49,6 +75,11 @@ struct sh_desc {
         uint64_t used; /* tick of last use */
     } listing;
     struct sh_channel *channel; /* SHANNON: own, or the shared one */
+    struct sh_net_conn *net;    /* SOCKET */
 };
+
+static inline bool sh_desc_is_dir(const struct sh_desc *d) {
+    return d->kind == DESC_DIR || d->kind == DESC_DEV || d->kind == DESC_NET;
+}
 
 #endif

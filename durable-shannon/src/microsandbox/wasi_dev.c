@@ -3,6 +3,7 @@
  *
  * /dev/shannon: each line written starts an activity; reading gives the results, a line each, in
  * the order of the journal, and waits for the next; with nothing outstanding it is the end of file.
+ * The lines that ask for a checkpoint or for another input do not return: guest_anew.h.
  * Who opens it for reading and writing has a channel of their own. Who opens it twice, once for
  * each (Python's text files cannot do both), shares one with everybody who does. */
 #include "base/base.h"
@@ -278,10 +279,10 @@ static int channel_read(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint
     return E_OK;
 }
 
-/* The line is whole: start its activity. 0, PENDING, END, or an errno. */
+/* The line is whole: start its activity, or begin anew. 0, PENDING, END, or an errno. */
 static int line_ends(struct sh_wasi *w, struct sh_channel *c) {
     struct sh_str line = sh_buf_str(&c->line);
-    int handle;
+    int handle, rc;
 
     if (c->skip) {
         c->skip = false;
@@ -294,7 +295,19 @@ static int line_ends(struct sh_wasi *w, struct sh_channel *c) {
         sh_buf_clear(&c->line);
         return E_OK;
     }
+    rc = sh_guest_line(w->g, line);
+    if (rc == SH_CALL_PENDING || rc == SH_CALL_END) {
+        return rc;
+    }
+    if (rc < 0) {
+        sh_guest_line_done(w->g);
+        sh_buf_clear(&c->line);
+        return -rc;
+    }
     handle = sh_guest_start(w->g, (struct sh_str){NULL, 0}, line);
+    if (handle != SH_CALL_PENDING) {
+        sh_guest_line_done(w->g);
+    }
     if (handle == SH_CALL_PENDING || handle == SH_CALL_END || handle == -E_MFILE) {
         return handle == -E_MFILE ? E_MFILE : handle; /* the line stays */
     }

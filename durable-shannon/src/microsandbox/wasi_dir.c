@@ -63,30 +63,44 @@ static bool keep(struct sh_wasi *w, struct sh_desc *d, struct sh_reader *r) {
     return !r->failed;
 }
 
+/* What a listing may have: one that goes into the journal itself has to fit an event. */
+static size_t list_max(const struct sh_wasi *w, const struct sh_desc *d) {
+    return !d->grant->observe || sh_wasi_keeps(w, SH_VFS_LIST_BYTES) ? SH_VFS_LIST_BYTES - 64
+                                                                     : WASI_RECORD_MAX / 2;
+}
+
+/* Appends errno and entries to the record. errno (all are answers), PENDING or END. */
+static int list_live(struct sh_wasi *w, struct sh_desc *d) {
+    struct sh_buf *b = &w->record;
+    int fd = sh_wasi_host(w, d), error;
+    struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_LIST, fd, NULL);
+
+    sh_buf_init(&c.out, list_max(w, d));
+    error = fd < 0 ? fd : sh_wasi_perform(w, &c);
+    error = error ? error : sh_wasi_errno(w, d->grant, c.error);
+    if (error >= 0) {
+        sh_buf_u32(b, (uint32_t)error);
+    }
+    if (error == 0) {
+        b->max = b->max > SH_VFS_LIST_BYTES + SH_MIB ? b->max : SH_VFS_LIST_BYTES + SH_MIB;
+        sh_buf_u32(b, c.n);
+        sh_buf_add(b, c.out.p, c.out.len);
+    }
+    sh_buf_done(&c.out);
+    return error;
+}
+
 static int take(struct sh_wasi *w, struct sh_desc *d) {
     struct sh_buf *b = sh_wasi_question(w);
-    sh_auto(sh_buf_done) struct sh_buf list;
     struct sh_reader r;
-    uint32_t n = 0;
     int rc, error;
 
-    sh_buf_init(&list, d->grant->observe ? WASI_RECORD_MAX / 2 : SH_VFS_LIST_BYTES - 64);
     sh_buf_bytes32(b, sh_str(d->path));
     rc = sh_wasi_recall(w, d->grant, "readdir", WASI_RECORD_MAX, &r);
     if (rc == 0) {
-        int fd = sh_wasi_host(w, d);
-
-        if (fd < 0) {
-            return fd;
-        }
-        error = sh_wasi_errno(w, d->grant, sh_vfs_list(d->grant, fd, &list, &n));
+        error = list_live(w, d);
         if (error < 0) {
             return error;
-        }
-        sh_buf_u32(b, (uint32_t)error);
-        if (!error) {
-            sh_buf_u32(b, n);
-            sh_buf_add(b, list.p, list.len);
         }
         rc = sh_wasi_observed(w, d->grant, "readdir", &r);
     }
@@ -107,7 +121,11 @@ static int take_dev(struct sh_wasi *w, struct sh_desc *d) {
     uint32_t n = 0;
 
     sh_buf_u32(b, 0);
-    sh_wasi_dev_list(b, &n);
+    if (d->kind == DESC_NET) {
+        sh_wasi_net_list(b, &n);
+    } else {
+        sh_wasi_dev_list(b, &n);
+    }
     memcpy(b->p, &n, sizeof(n));
     r = (struct sh_reader){.p = (const uint8_t *)b->p, .end = (const uint8_t *)b->p + b->len};
     return keep(w, d, &r) ? E_OK : E_IO;
@@ -149,7 +167,7 @@ int sh_wasi_fd_readdir(struct sh_wasi *w, const struct sh_mem *m, const uint64_t
     if (!d) {
         return E_BADF;
     }
-    if (d->kind != DESC_DIR && d->kind != DESC_DEV) {
+    if (!sh_desc_is_dir(d)) {
         return E_NOTDIR;
     }
     if (!to || !out) {

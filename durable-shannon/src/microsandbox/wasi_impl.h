@@ -4,7 +4,7 @@
 
 #include <sys/uio.h>
 
-#include "microsandbox/vfs.h"
+#include "microsandbox/vfs_call.h"
 #include "microsandbox/wasi_abi.h"
 #include "microsandbox/wasi_desc.h"
 
@@ -13,8 +13,11 @@ enum {
     WASI_READ_MAX = 1024 * 1024,          /* bytes of one read that is recorded */
     WASI_SEEN_MAX = 64 * 1024,            /* bytes of one piece of input or output */
     WASI_RECORD_MAX = 4 * 1024 * 1024,    /* one observation: half an event body */
-    WASI_LISTINGS_MAX = 32 * 1024 * 1024, /* listings kept for all descriptors */
+    WASI_COPIES_MAX = 16 * 1024 * 1024,   /* short files copied into memory, for all descriptors */
+    WASI_LISTINGS_MAX = 32 * 1024 * 1024, /* listings kept for all descriptors, but for one */
 };
+
+enum { SH_NET_HOST_BYTES = 256 };
 
 struct sh_wasi {
     struct sh_guest *g;
@@ -25,7 +28,22 @@ struct sh_wasi {
     struct sh_vfs_grant *workspace; /* or NULL */
     struct sh_vfs_node *root_node;  /* of the workspace */
     struct sh_vfs_space space;
-    struct sh_buf record; /* question and answer of the observation under way */
+    struct sh_file *flight; /* the file call that the pool has; see wasi_file.c */
+    struct sh_buf record;   /* question and answer of the observation under way */
+    struct {                /* a large answer, kept beside the journal; see wasi_kept.c */
+        struct sh_buf bytes;
+        size_t at;          /* keeping: where the answer begins behind its question */
+        bool busy, fetched; /* being kept; here for the recall to come */
+        uint64_t used;      /* bytes kept so far */
+    } kept;
+    struct { /* a file opened, its copy under way; see wasi_copy.c */
+        bool busy;
+        struct sh_vfs_opened host;
+    } copying;
+    struct { /* see wasi_room.c */
+        uint64_t writes, unlooked;
+    } room;
+    size_t copies; /* bytes held by COPY_BYTES */
     struct iovec *iov;
     size_t cap_iov;
     uint8_t *scratch; /* WASI_SEEN_MAX bytes */
@@ -35,6 +53,14 @@ struct sh_wasi {
     struct sh_channel channel; /* of those who open /dev/shannon only to read or only to write */
     size_t listings;           /* bytes held by listings */
     uint64_t tick;
+    struct {          /* connections; see wasi_net.c */
+        bool granted; /* some rule speaks of tcp: /net is there */
+        size_t n_open;
+        uint64_t sent; /* bytes, by all of them */
+        struct sh_buf out;
+        uint64_t poll[SH_NET_CONNECTIONS_MAX];
+        char host[SH_NET_HOST_BYTES];
+    } net;
     bool redo; /* a crash may have hidden that the next changes were made; see wasi_tape.c */
 };
 
@@ -64,6 +90,51 @@ int sh_wasi_redone(struct sh_wasi *w, const struct sh_vfs_grant *grant, int rc, 
 void sh_wasi_put_stat(struct sh_buf *b, const struct sh_vfs_stat *st);
 void sh_wasi_get_stat(struct sh_reader *r, struct sh_vfs_stat *st);
 
+/* --- wasi_room.c --- */
+/* Before n bytes are put into the private directory: E_OK, E_NOSPC, PENDING or END. */
+int sh_wasi_room(struct sh_wasi *w, size_t n);
+
+/* --- wasi_kept.c --- */
+bool sh_wasi_keeps(const struct sh_wasi *w, size_t answer); /* is it large enough? */
+/* Keep the record's answer, which begins at `at`, and observe it; then as observed. After PENDING
+ * the next recall goes on with keep_end. */
+int sh_wasi_keep(struct sh_wasi *w, const char *kind, size_t at, struct sh_reader *ret);
+int sh_wasi_keep_end(struct sh_wasi *w, const char *kind, struct sh_reader *ret);
+/* Before a recall: fetch what the tape's next answer names, if it does. 0, PENDING or END. */
+int sh_wasi_kept_fetch(struct sh_wasi *w, const char *kind);
+void sh_wasi_kept_take(struct sh_wasi *w, struct sh_str *s, struct sh_reader *ret);
+
+int sh_wasi_kept_failed(struct sh_wasi *w, const char *what, const char *path, int error); /* END */
+
+/* --- wasi_copy.c --- */
+/* Is a file that was just opened, or is being copied, to be copied? */
+bool sh_wasi_copies(const struct sh_wasi *w, const struct sh_vfs_grant *g,
+                    const struct sh_vfs_how *how, const struct sh_vfs_stat *st);
+/* Copy it: errno with ret->kind set (NONE: too long), and *st as of the copy; PENDING or END. */
+int sh_wasi_copy(struct sh_wasi *w, struct sh_vfs_grant *g, struct sh_vfs_opened *host,
+                 struct sh_vfs_stat *st, struct sh_copy *ret);
+/* How an open is recorded, and what it says of the copy. */
+const char *sh_wasi_copy_kind(const struct sh_copy *c);
+const char *
+sh_wasi_copy_next(struct sh_wasi *w); /* the kind that the tape has next, "open" if none */
+void sh_wasi_copy_put(struct sh_buf *b, const struct sh_copy *c);
+void sh_wasi_copy_get(struct sh_wasi *w, const char *kind, struct sh_reader *r,
+                      struct sh_copy *ret);
+/* As a read of the file: errno, PENDING or END; at most `bytes` into w->iov. */
+int sh_wasi_copy_read(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint64_t offset,
+                      uint32_t *ret);
+/* The guest opened this file to change it: from now on those who read it see the file itself. */
+void sh_wasi_copies_end(struct sh_wasi *w, const struct sh_vfs_grant *g, uint64_t ino);
+void sh_copy_done(struct sh_wasi *w, struct sh_copy *c);
+
+/* --- wasi_file.c --- */
+/* Carry out a call on files: 0 with the answer in c; PENDING; or END, the host failed us. The same
+ * call is made again with the same c after PENDING. */
+int sh_wasi_perform(struct sh_wasi *w, struct sh_vfs_call *c);
+struct sh_vfs_call sh_wasi_call(struct sh_vfs_grant *grant, enum sh_vfs_op op, int dir,
+                                const char *path);
+void sh_wasi_close_host(struct sh_wasi *w, const struct sh_vfs_grant *grant, int fd);
+
 /* --- wasi_desc.c --- */
 struct sh_desc *sh_wasi_desc(const struct sh_wasi *w, uint64_t fd); /* or NULL */
 /* The lowest free number, or -1; takes d, and frees it when it fails. */
@@ -82,6 +153,10 @@ extern sh_wasi_fn sh_wasi_fd_close, sh_wasi_fd_renumber, sh_wasi_fd_fdstat_get,
 int sh_wasi_mounts(struct sh_wasi *w, struct sh_err *err);
 
 /* --- wasi_io.c --- */
+/* The guest's vector, checked, in w->iov; at most WASI_IO_MAX bytes of it. errno. */
+int sh_wasi_vectors(struct sh_wasi *w, const struct sh_mem *m, uint64_t ptr, uint64_t count,
+                    size_t *ret_n, size_t *ret_bytes);
+size_t sh_wasi_cut(struct sh_wasi *w, size_t n, size_t bytes); /* w->iov; the parts left */
 extern sh_wasi_fn sh_wasi_fd_read, sh_wasi_fd_pread, sh_wasi_fd_write, sh_wasi_fd_pwrite,
     sh_wasi_fd_seek, sh_wasi_fd_tell;
 
@@ -110,11 +185,38 @@ int sh_channel_wait(struct sh_wasi *w, struct sh_channel *c);
 int sh_wasi_stdin_fetch(struct sh_wasi *w);
 size_t sh_wasi_stdin_left(const struct sh_wasi *w); /* bytes at hand */
 
+/* --- wasi_net.c --- */
+/* What a path below /net names: /, tcp, tcp/HOST, tcp/HOST/PORT. */
+struct sh_net_path {
+    enum { SH_NET_ROOT, SH_NET_TCP, SH_NET_HOST, SH_NET_TARGET } kind;
+    char host[SH_NET_HOST_BYTES];
+    uint16_t port;
+};
+int sh_net_path(const char *path, struct sh_net_path *ret); /* errno */
+int sh_wasi_net_open(struct sh_wasi *w, const char *path, uint64_t rights, unsigned oflags,
+                     uint16_t flags, struct sh_desc **ret);
+int sh_wasi_net_read(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint32_t *ret);
+int sh_wasi_net_write(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, size_t bytes,
+                      uint32_t *ret);
+void sh_wasi_net_closed(struct sh_wasi *w, const struct sh_desc *d); /* the guest closes it */
+void sh_net_conn_free(struct sh_net_conn *c);
+int sh_wasi_net_stat(const char *path, struct sh_vfs_stat *ret);
+void sh_wasi_net_desc_stat(const struct sh_desc *d, struct sh_vfs_stat *ret);
+uint32_t sh_wasi_net_dev(void); /* st_dev of all that is there */
+void sh_wasi_net_list(struct sh_buf *out, uint32_t *ret_n);
+size_t sh_net_left(const struct sh_net_conn *c); /* bytes at hand */
+bool sh_net_readable(const struct sh_net_conn *c);
+/* Wait until one is readable, or for timeout_ns (UINT64_MAX: for ever). errno, PENDING or END. */
+int sh_wasi_net_poll(struct sh_wasi *w, struct sh_net_conn *const *conns, size_t n,
+                     uint64_t timeout_ns, bool *ret_timed_out);
+extern sh_wasi_fn sh_wasi_sock_accept, sh_wasi_sock_recv, sh_wasi_sock_send, sh_wasi_sock_shutdown;
+
 /* --- wasi_path.c, wasi_open.c --- */
 /* A path argument, resolved to where it starts. */
 struct sh_wasi_at {
-    struct sh_desc *dir; /* DIR, or NULL: below /dev */
-    const char *path;    /* in buf */
+    struct sh_desc *dir; /* DIR, or NULL: below /dev, or /net */
+    bool net;
+    const char *path; /* in buf */
     char buf[SH_PATH_MAX + 1];
 };
 /* needs: true when the guest's pointers are known good. errno or 0. */

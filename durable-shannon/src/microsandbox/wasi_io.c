@@ -10,9 +10,8 @@
 #include "base/base.h"
 #include "microsandbox/wasi_impl.h"
 
-/* The guest's vector, checked, in w->iov; at most WASI_IO_MAX bytes of it. errno. */
-static int vectors(struct sh_wasi *w, const struct sh_mem *m, uint64_t ptr, uint64_t count,
-                   size_t *ret_n, size_t *ret_bytes) {
+int sh_wasi_vectors(struct sh_wasi *w, const struct sh_mem *m, uint64_t ptr, uint64_t count,
+                    size_t *ret_n, size_t *ret_bytes) {
     uint32_t n = arg32(count);
     const uint8_t *at;
     size_t left = WASI_IO_MAX, used = 0;
@@ -47,7 +46,7 @@ static int vectors(struct sh_wasi *w, const struct sh_mem *m, uint64_t ptr, uint
 }
 
 /* Cut the vector to `bytes`; the number of parts that are left. */
-static size_t cut(struct sh_wasi *w, size_t n, size_t bytes) {
+size_t sh_wasi_cut(struct sh_wasi *w, size_t n, size_t bytes) {
     for (size_t i = 0; i < n; i++) {
         if (bytes == 0) {
             return i;
@@ -97,21 +96,19 @@ static void record_vector(struct sh_wasi *w, size_t n, size_t bytes) {
     }
 }
 
-static int read_live(struct sh_wasi *w, struct sh_desc *d, size_t n, uint64_t offset) {
-    int fd = sh_wasi_host(w, d), error;
-    ssize_t got;
+/* The host's part of a read, into the guest's vector. errno, PENDING or END. */
+static int read_host(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint64_t offset,
+                     size_t *ret) {
+    int fd = sh_wasi_host(w, d), rc;
+    struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_READ, fd, NULL);
 
-    if (fd < 0) {
-        return fd;
-    }
-    got = preadv(fd, w->iov, (int)n, (off_t)offset);
-    error = sh_wasi_errno(w, d->grant, got < 0 ? errno : 0);
-    if (error < 0) {
-        return error;
-    }
-    sh_buf_u32(&w->record, (uint32_t)error);
-    record_vector(w, n, got < 0 ? 0 : (size_t)got);
-    return 0;
+    c.iov = w->iov;
+    c.n_iov = n;
+    c.bytes = bytes;
+    c.offset = offset;
+    rc = fd < 0 ? fd : sh_wasi_perform(w, &c);
+    *ret = rc ? 0 : c.done;
+    return rc ? rc : sh_wasi_errno(w, d->grant, c.error);
 }
 
 static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint64_t offset,
@@ -126,9 +123,16 @@ static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
     sh_buf_u64(b, offset);
     rc = sh_wasi_recall(w, d->grant, "read", want + 64, &r);
     if (rc == 0) {
-        n = cut(w, n, want);
-        rc = read_live(w, d, n, offset);
-        rc = rc ? rc : sh_wasi_observed(w, d->grant, "read", &r);
+        size_t got;
+
+        n = sh_wasi_cut(w, n, want);
+        error = read_host(w, d, n, want, offset, &got);
+        if (error < 0) {
+            return error;
+        }
+        sh_buf_u32(b, (uint32_t)error);
+        record_vector(w, n, got);
+        rc = sh_wasi_observed(w, d->grant, "read", &r);
     }
     if (rc < 0) {
         return rc;
@@ -151,7 +155,8 @@ static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
 
 static int file_read(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint64_t offset,
                      uint32_t *ret) {
-    ssize_t got;
+    size_t got;
+    int rc;
 
     *ret = 0;
     if (offset > INT64_MAX) {
@@ -160,15 +165,15 @@ static int file_read(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
     if (bytes == 0 || bytes > INT64_MAX - offset) { /* so far out nothing can be */
         return E_OK;
     }
+    if (d->copy.kind) {
+        return sh_wasi_copy_read(w, d, n, bytes, offset, ret);
+    }
     if (d->grant->observe) {
         return read_seen(w, d, n, bytes, offset, ret);
     }
-    got = preadv(d->host, w->iov, (int)n, (off_t)offset);
-    if (got < 0) {
-        return sh_wasi_errno(w, d->grant, errno);
-    }
+    rc = read_host(w, d, n, bytes, offset, &got);
     *ret = (uint32_t)got;
-    return E_OK;
+    return rc;
 }
 
 /* The private directory: what fits the quota is written whole, or the run stops. */
@@ -178,12 +183,17 @@ static int write_own(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
     uint64_t left = s->bytes < s->bytes_max ? s->bytes_max - s->bytes : 0;
     uint64_t end = d->node->size + left; /* no byte may lie behind it */
     size_t done = 0;
+    int rc;
 
     if (offset >= end) {
         return E_NOSPC;
     }
     bytes = bytes < end - offset ? bytes : (size_t)(end - offset);
-    n = cut(w, n, bytes);
+    rc = sh_wasi_room(w, bytes);
+    if (rc) {
+        return rc;
+    }
+    n = sh_wasi_cut(w, n, bytes);
     while (done < bytes) {
         ssize_t put = pwritev(d->host, w->iov, (int)n, (off_t)(offset + done));
 
@@ -201,24 +211,6 @@ static int write_own(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
     return E_OK;
 }
 
-static ssize_t write_host(struct sh_desc *d, int fd, const struct iovec *iov, size_t n,
-                          uint64_t *offset) {
-    struct stat st;
-    ssize_t put;
-
-    if (*offset == UINT64_MAX) { /* append */
-        if (fstat(fd, &st) != 0) {
-            return -1;
-        }
-        *offset = (uint64_t)st.st_size;
-    }
-    put = pwritev(fd, iov, (int)n, (off_t)*offset);
-    if (put > 0 && (d->flags & (FD_SYNC | FD_DSYNC)) && fdatasync(fd) != 0) {
-        return -1;
-    }
-    return put;
-}
-
 /* A mapped directory. *offset UINT64_MAX: at the end, and set to where that was. */
 static int write_mapped(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes,
                         uint64_t *offset, uint32_t *ret) {
@@ -231,7 +223,7 @@ static int write_mapped(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t b
     if (bytes == 0) {
         return E_NOSPC;
     }
-    n = cut(w, n, bytes);
+    n = sh_wasi_cut(w, n, bytes);
     if (grant->observe) {
         struct sh_hasher h;
         struct sh_hash hash;
@@ -249,19 +241,24 @@ static int write_mapped(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t b
     rc = sh_wasi_recall(w, grant, "write", 64, &r);
     if (rc == 0) {
         int fd = sh_wasi_host(w, d);
-        ssize_t put;
+        struct sh_vfs_call c = sh_wasi_call(grant, SH_VFS_WRITE, fd, NULL);
 
-        if (fd < 0) {
-            return fd;
-        }
-        put = write_host(d, fd, w->iov, n, offset);
-        error = sh_wasi_errno(w, grant, put < 0 ? errno : 0);
+        c.iov = w->iov;
+        c.n_iov = n;
+        c.bytes = bytes;
+        c.offset = *offset;
+        c.data_only = d->flags & (FD_SYNC | FD_DSYNC);
+        c.redo = w->redo && d->recalled && *offset == UINT64_MAX; /* see wasi_tape.c */
+        c.size = d->seen.size;
+        rc = fd < 0 ? fd : sh_wasi_perform(w, &c);
+        error = rc ? rc : sh_wasi_errno(w, grant, c.error);
         if (error < 0) {
             return error;
         }
+        w->redo = w->redo && !(c.redo && !c.already && error == 0);
         sh_buf_u32(b, (uint32_t)error);
-        sh_buf_u32(b, put < 0 ? 0 : (uint32_t)put);
-        sh_buf_u64(b, *offset);
+        sh_buf_u32(b, (uint32_t)c.done);
+        sh_buf_u64(b, c.offset);
         rc = sh_wasi_observed(w, grant, "write", &r);
     }
     if (rc < 0) {
@@ -272,6 +269,9 @@ static int write_mapped(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t b
     *offset = sh_reader_u64(&r);
     if (r.failed || *ret > bytes) {
         return sh_wasi_broken(w, "write");
+    }
+    if (error == 0 && *offset + *ret > d->seen.size) {
+        d->seen.size = *offset + *ret;
     }
     grant->bytes_left -= *ret;
     grant->written = true;
@@ -337,13 +337,13 @@ int sh_wasi_fd_read(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
     if (!d) {
         return E_BADF;
     }
-    if (d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (sh_desc_is_dir(d)) {
         return E_ISDIR;
     }
     if (!(d->rights & R_FD_READ)) {
         return E_BADF;
     }
-    rc = out ? vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
+    rc = out ? sh_wasi_vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
     if (rc) {
         return rc;
     }
@@ -352,6 +352,8 @@ int sh_wasi_fd_read(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
         if (rc == 0) {
             d->offset += got;
         }
+    } else if (d->kind == DESC_SOCKET) {
+        rc = bytes ? sh_wasi_net_read(w, d, n, &got) : E_OK;
     } else {
         rc = bytes ? sh_wasi_dev_read(w, d, n, &got) : E_OK;
     }
@@ -371,13 +373,13 @@ int sh_wasi_fd_write(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *
     if (!d) {
         return E_BADF;
     }
-    if (d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (sh_desc_is_dir(d)) {
         return E_ISDIR;
     }
     if (!(d->rights & R_FD_WRITE)) {
         return E_BADF;
     }
-    rc = out ? vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
+    rc = out ? sh_wasi_vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
     if (rc) {
         return rc;
     }
@@ -390,6 +392,8 @@ int sh_wasi_fd_write(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *
         }
     } else if (d->kind == DESC_STDOUT || d->kind == DESC_STDERR) {
         rc = output(w, d, n, bytes, &put);
+    } else if (d->kind == DESC_SOCKET) {
+        rc = bytes ? sh_wasi_net_write(w, d, n, bytes, &put) : E_OK;
     } else {
         rc = sh_wasi_dev_write(w, d, n, &put);
     }
@@ -404,7 +408,7 @@ static int positional(struct sh_desc *d, uint64_t right) {
     if (!d) {
         return E_BADF;
     }
-    if (d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (sh_desc_is_dir(d)) {
         return E_ISDIR;
     }
     if (!(d->rights & right)) {
@@ -421,7 +425,7 @@ int sh_wasi_fd_pread(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *
     int rc = positional(d, R_FD_READ);
 
     if (rc == 0) {
-        rc = out ? vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
+        rc = out ? sh_wasi_vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
     }
     if (rc == 0) {
         rc = file_read(w, d, n, bytes, a[3], &got);
@@ -441,7 +445,7 @@ int sh_wasi_fd_pwrite(struct sh_wasi *w, const struct sh_mem *m, const uint64_t 
     int rc = positional(d, R_FD_WRITE);
 
     if (rc == 0) {
-        rc = out ? vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
+        rc = out ? sh_wasi_vectors(w, m, a[1], a[2], &n, &bytes) : E_FAULT;
     }
     if (rc == 0) {
         rc = file_write(w, d, n, bytes, false, &offset, &put);
@@ -461,7 +465,7 @@ int sh_wasi_fd_seek(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
     int64_t from = 0, to;
     int rc;
 
-    if (!d || d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (!d || sh_desc_is_dir(d)) {
         return E_BADF;
     }
     if (!out) {
@@ -500,7 +504,7 @@ int sh_wasi_fd_tell(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
     struct sh_desc *d = sh_wasi_desc(w, a[0]);
     uint8_t *out = mem_at(m, a[1], 8);
 
-    if (!d || d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (!d || sh_desc_is_dir(d)) {
         return E_BADF;
     }
     if (!out) {

@@ -1,5 +1,6 @@
 /* What an agent finds at its start: descriptors 0-2, the mapped directories in their order, its
- * private directory as `/` (as `/work` when something else is mapped to `/`), and /dev.
+ * private directory as `/` (as `/work` when something else is mapped to `/`), /dev, and /net where
+ * a rule speaks of tcp.
  *
  * Where observations are recorded, a mapped directory that is missing is no error yet: a replay may
  * need nothing of it any more. The first live call that does ends the run, naming it. */
@@ -45,6 +46,7 @@ static int open_root(struct sh_wasi *w, struct sh_vfs_grant *grant, struct sh_er
         return sh_fail_errno(err, SH_E_IO, errno, "cannot look at the directory %s", grant->host);
     }
     grant->dev = st.st_dev;
+    grant->local = sh_vfs_local(grant->root);
     rc = sh_vfs_grantable(grant->root, grant->host, err);
     return rc || grant->space
                ? rc
@@ -53,7 +55,9 @@ static int open_root(struct sh_wasi *w, struct sh_vfs_grant *grant, struct sh_er
 
 static int preopen(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *name,
                    struct sh_err *err) {
-    struct sh_desc *d = sh_desc_new(grant ? DESC_DIR : DESC_DEV);
+    struct sh_desc *d = sh_desc_new(grant                       ? DESC_DIR
+                                    : strcmp(name, "/net") == 0 ? DESC_NET
+                                                                : DESC_DEV);
 
     d->preopen = sh_strdup(name);
     sh_desc_dir_rights(d);
@@ -95,6 +99,7 @@ static int add_mount(struct sh_wasi *w, const struct sh_mount *mount, struct sh_
         .dir_perms = mount->dir_perms,
         .file_perms = mount->file_perms,
         .bytes_left = mount->bytes ? mount->bytes : SH_GIB,
+        .capture = mount->capture,
         .observe = w->g->config->observe,
         .host = mount->host,
         .guest = mount->guest,
@@ -164,5 +169,7 @@ int sh_wasi_mounts(struct sh_wasi *w, struct sh_err *err) {
             rc = preopen(w, w->workspace, root_taken ? "/work" : "/", err);
         }
     }
-    return rc ? rc : preopen(w, NULL, "/dev", err);
+    rc = rc ? rc : preopen(w, NULL, "/dev", err);
+    w->net.granted = config->caps && sh_capabilities_scheme(config->caps, "tcp");
+    return rc || !w->net.granted ? rc : preopen(w, NULL, "/net", err);
 }

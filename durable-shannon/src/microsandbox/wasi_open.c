@@ -16,9 +16,17 @@ static const char *next(const char *p) {
     return p + strspn(p, "/");
 }
 
-/* In the root of the private directory `dev` is /dev, and `work` is that root again, wherever the
- * guest's libc cut the path. Only the beginning of a path is looked at. */
-static void route(struct sh_wasi_at *at) {
+/* Below /net, `p` being what comes behind that: always, where a rule speaks of tcp; else a whole
+ * target alone, so that whoever opens one is told that it is not allowed. */
+static bool is_net(const struct sh_wasi *w, const char *p) {
+    struct sh_net_path path;
+
+    return w->net.granted || (sh_net_path(p, &path) == E_OK && path.kind == SH_NET_TARGET);
+}
+
+/* In the root of the private directory `dev` is /dev, `net` is /net, and `work` is that root again,
+ * wherever the guest's libc cut the path. Only the beginning of a path is looked at. */
+static void route(const struct sh_wasi *w, struct sh_wasi_at *at) {
     const char *p = at->path;
 
     for (;;) {
@@ -39,6 +47,10 @@ static void route(struct sh_wasi_at *at) {
     if (names(p, "dev")) {
         at->dir = NULL;
         at->path = *next(p) ? next(p) : ".";
+    } else if (names(p, "net") && is_net(w, next(p))) {
+        at->dir = NULL;
+        at->net = true;
+        at->path = *next(p) ? next(p) : ".";
     }
 }
 
@@ -51,7 +63,7 @@ int sh_wasi_at(struct sh_wasi *w, const struct sh_mem *m, uint64_t fd, uint64_t 
     if (!d) {
         return E_BADF;
     }
-    if (d->kind != DESC_DIR && d->kind != DESC_DEV) {
+    if (!sh_desc_is_dir(d)) {
         return E_NOTDIR;
     }
     if (!p) {
@@ -76,8 +88,9 @@ int sh_wasi_at(struct sh_wasi *w, const struct sh_mem *m, uint64_t fd, uint64_t 
     ret->buf[n] = '\0';
     ret->path = ret->buf;
     ret->dir = d->kind == DESC_DIR ? d : NULL;
+    ret->net = d->kind == DESC_NET;
     if (d->kind == DESC_DIR && d->grant == w->workspace && d->root) {
-        route(ret);
+        route(w, ret);
     }
     return E_OK;
 }
@@ -112,6 +125,7 @@ struct opening {
     uint16_t flags;
     char *path;                /* joined, observing grants only */
     struct sh_vfs_opened host; /* fd -1: recalled */
+    struct sh_copy copy;
 };
 
 static int check(const struct sh_wasi *w, const struct opening *o, uint32_t lookup, uint32_t oflags,
@@ -135,19 +149,25 @@ static int refuse(const struct opening *o) {
 
 static int open_live(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *ret) {
     struct sh_vfs_grant *g = o->at.dir->grant;
-    int dir = sh_wasi_host(w, o->at.dir), error;
-    bool change = o->how.create || o->how.trunc;
+    int dir = sh_wasi_host(w, o->at.dir), rc;
+    struct sh_vfs_call c = sh_wasi_call(g, SH_VFS_OPEN, dir, o->at.path);
     unsigned perms;
 
     if (dir < 0) {
         return dir;
     }
-    error = sh_vfs_open(g, dir, o->at.path, &o->how,
-                        g->space && change ? (uint64_t)sh_guest_clock_ns(w->g) : 0, &o->host);
-    if (error) {
-        o->host = (struct sh_vfs_opened){.fd = -1};
-        return sh_wasi_errno(w, g, error);
+    if (w->copying.busy) { /* opened already */
+        return sh_wasi_copy(w, g, &o->host, ret, &o->copy);
     }
+    c.how = o->how;
+    if (g->space && (o->how.create || o->how.trunc)) {
+        c.now_ns = (uint64_t)sh_guest_clock_ns(w->g);
+    }
+    rc = sh_wasi_perform(w, &c);
+    if (rc || c.error) {
+        return rc ? rc : sh_wasi_errno(w, g, c.error);
+    }
+    o->host = c.opened;
     sh_vfs_fill(g, &o->host.st, o->host.node, ret);
     perms = ret->type == SH_VFS_DIR ? g->dir_perms : g->file_perms;
     if ((o->how.read || ret->type == SH_VFS_DIR) && !(perms & SH_PERM_READ)) {
@@ -156,12 +176,13 @@ static int open_live(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *r
         o->host = (struct sh_vfs_opened){.fd = -1};
         return E_PERM;
     }
-    return E_OK;
+    return sh_wasi_copies(w, g, &o->how, ret) ? sh_wasi_copy(w, g, &o->host, ret, &o->copy) : E_OK;
 }
 
 static int open_seen(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *ret) {
     struct sh_vfs_grant *g = o->at.dir->grant;
     struct sh_buf *b = sh_wasi_question(w);
+    const char *kind = g->observe ? sh_wasi_copy_next(w) : "open";
     struct sh_reader r;
     int rc, error;
 
@@ -169,7 +190,7 @@ static int open_seen(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *r
     sh_buf_u8(b,
               (uint8_t)(o->how.follow | o->how.create << 1 | o->how.excl << 2 | o->how.trunc << 3 |
                         o->how.directory << 4 | o->how.read << 5 | o->how.write << 6));
-    rc = sh_wasi_recall(w, g, "open", 128, &r);
+    rc = sh_wasi_recall(w, g, kind, 128 + (g->capture ? SH_KEPT_MIN : 0), &r);
     if (rc == 0) {
         error = open_live(w, o, ret);
         if (error < 0) {
@@ -178,8 +199,10 @@ static int open_seen(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *r
         sh_buf_u32(b, (uint32_t)error);
         if (!error) {
             sh_wasi_put_stat(b, ret);
+            sh_wasi_copy_put(b, &o->copy);
         }
-        rc = sh_wasi_observed(w, g, "open", &r);
+        kind = sh_wasi_copy_kind(&o->copy);
+        rc = sh_wasi_observed(w, g, kind, &r);
     }
     if (rc < 0) {
         return rc;
@@ -187,6 +210,7 @@ static int open_seen(struct sh_wasi *w, struct opening *o, struct sh_vfs_stat *r
     error = (int)sh_reader_u32(&r);
     if (!error) {
         sh_wasi_get_stat(&r, ret);
+        sh_wasi_copy_get(w, kind, &r, &o->copy);
     }
     return r.failed ? sh_wasi_broken(w, "open") : error;
 }
@@ -212,7 +236,11 @@ static int open_host(struct sh_wasi *w, struct opening *o, struct sh_desc **ret)
             close(o->host.fd);
             sh_vfs_node_unref(g->space, o->host.node);
         }
+        sh_copy_done(w, &o->copy);
         return rc;
+    }
+    if (o->how.write || o->how.trunc) {
+        sh_wasi_copies_end(w, g, st.ino);
     }
     d = sh_desc_new(st.type == SH_VFS_DIR ? DESC_DIR : DESC_FILE);
     d->grant = g;
@@ -220,7 +248,9 @@ static int open_host(struct sh_wasi *w, struct opening *o, struct sh_desc **ret)
     d->node = o->host.node;
     d->path = sh_take(&o->path);
     d->follow = o->how.follow;
+    d->recalled = d->host < 0;
     d->seen = st;
+    d->copy = o->copy;
     d->root = d->node && d->node == w->root_node;
     d->flags = o->flags;
     if (d->kind == DESC_DIR) {
@@ -255,8 +285,9 @@ int sh_wasi_path_open(struct sh_wasi *w, const struct sh_mem *m, const uint64_t 
     if (rc) {
         return rc;
     }
-    rc = o.at.dir ? open_host(w, &o, &d)
-                  : sh_wasi_dev_open(w, o.at.path, o.rights, oflags, o.flags, &d);
+    rc = o.at.dir   ? open_host(w, &o, &d)
+         : o.at.net ? sh_wasi_net_open(w, o.at.path, o.rights, oflags, o.flags, &d)
+                    : sh_wasi_dev_open(w, o.at.path, o.rights, oflags, o.flags, &d);
     sh_free(o.path);
     if (rc) {
         return rc;

@@ -27,16 +27,15 @@ static int ask_path(struct sh_wasi *w, const struct sh_wasi_at *at) {
 
 static int stat_live(struct sh_wasi *w, const struct sh_wasi_at *at, bool follow,
                      struct sh_vfs_stat *ret) {
-    struct stat st;
+    struct sh_vfs_grant *g = at->dir->grant;
     int dir = sh_wasi_host(w, at->dir), error;
+    struct sh_vfs_call c = sh_wasi_call(g, SH_VFS_STAT, dir, at->path);
 
-    if (dir < 0) {
-        return dir;
-    }
-    error =
-        sh_wasi_errno(w, at->dir->grant, sh_vfs_stat(at->dir->grant, dir, at->path, follow, &st));
+    c.how.follow = follow;
+    error = dir < 0 ? dir : sh_wasi_perform(w, &c);
+    error = error ? error : sh_wasi_errno(w, g, c.error);
     if (error == 0) {
-        sh_vfs_fill(at->dir->grant, &st, NULL, ret);
+        sh_vfs_fill(g, &c.st, NULL, ret);
     }
     return error;
 }
@@ -89,22 +88,43 @@ int sh_wasi_path_filestat_get(struct sh_wasi *w, const struct sh_mem *m, const u
     if (!out || arg32(a[1]) > LOOKUP_FOLLOW) {
         return out ? E_INVAL : E_FAULT;
     }
-    rc = at.dir ? path_stat(w, &at, arg32(a[1]) & LOOKUP_FOLLOW, &st)
-                : sh_wasi_dev_stat(at.path, &st);
+    rc = at.dir   ? path_stat(w, &at, arg32(a[1]) & LOOKUP_FOLLOW, &st)
+         : at.net ? sh_wasi_net_stat(at.path, &st)
+                  : sh_wasi_dev_stat(at.path, &st);
     if (rc == 0) {
-        sh_wasi_put_filestat(out, at.dir ? at.dir->grant->number : 2, &st);
+        sh_wasi_put_filestat(out,
+                             at.dir   ? at.dir->grant->number
+                             : at.net ? sh_wasi_net_dev()
+                                      : 2,
+                             &st);
     }
     return rc;
+}
+
+/* Appends errno and target to the record. */
+static int readlink_live(struct sh_wasi *w, const struct sh_wasi_at *at) {
+    struct sh_vfs_grant *g = at->dir->grant;
+    int dir = sh_wasi_host(w, at->dir), error;
+    struct sh_vfs_call c = sh_wasi_call(g, SH_VFS_READLINK, dir, at->path);
+
+    sh_buf_init(&c.out, SH_PATH_MAX);
+    error = dir < 0 ? dir : sh_wasi_perform(w, &c);
+    error = error ? error : sh_wasi_errno(w, g, c.error);
+    if (error >= 0) {
+        sh_buf_u32(&w->record, (uint32_t)error);
+        sh_buf_bytes32(&w->record, error ? (struct sh_str){NULL, 0} : sh_buf_str(&c.out));
+    }
+    sh_buf_done(&c.out);
+    return error < 0 ? error : 0;
 }
 
 int sh_wasi_path_readlink(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
     uint32_t cap = arg32(a[4]);
     uint8_t *to = mem_at(m, a[3], cap), *out = mem_at(m, a[5], 4);
-    char target[SH_PATH_MAX];
     struct sh_wasi_at at;
     struct sh_reader r;
     struct sh_str s;
-    size_t n = 0;
+    size_t n;
     int rc = sh_wasi_at(w, m, a[0], a[1], a[2], &at), error;
 
     if (rc) {
@@ -122,20 +142,8 @@ int sh_wasi_path_readlink(struct sh_wasi *w, const struct sh_mem *m, const uint6
     }
     rc = sh_wasi_recall(w, at.dir->grant, "readlink", SH_PATH_MAX + 64, &r);
     if (rc == 0) {
-        int dir = sh_wasi_host(w, at.dir);
-
-        if (dir < 0) {
-            return dir;
-        }
-        error =
-            sh_wasi_errno(w, at.dir->grant,
-                          sh_vfs_readlink(at.dir->grant, dir, at.path, target, sizeof(target), &n));
-        if (error < 0) {
-            return error;
-        }
-        sh_buf_u32(&w->record, (uint32_t)error);
-        sh_buf_bytes32(&w->record, sh_strn(target, n));
-        rc = sh_wasi_observed(w, at.dir->grant, "readlink", &r);
+        rc = readlink_live(w, &at);
+        rc = rc ? rc : sh_wasi_observed(w, at.dir->grant, "readlink", &r);
     }
     if (rc < 0) {
         return rc;
@@ -155,16 +163,18 @@ int sh_wasi_path_readlink(struct sh_wasi *w, const struct sh_mem *m, const uint6
 
 /* --- changing --------------------------------------------------------------------------------- */
 
-enum change { MKDIR, RMDIR, UNLINK, RENAME, LINK, SYMLINK };
-
-static const char *const kinds[] = {"mkdir", "rmdir", "unlink", "rename", "link", "symlink"};
-
 struct changing {
-    enum change op;
-    struct sh_wasi_at *a, *b; /* b: RENAME and LINK */
+    enum sh_vfs_op op;        /* MKDIR to SYMLINK */
+    struct sh_wasi_at *a, *b; /* b: RENAME and LINKS */
     const char *target;       /* SYMLINK */
     struct sh_vfs_grant *grant;
 };
+
+static const char *kind_of(const struct changing *c) {
+    static const char *const kinds[] = {"mkdir", "rmdir", "unlink", "rename", "link", "symlink"};
+
+    return kinds[c->op - SH_VFS_MKDIR];
+}
 
 /* May it be done at all? Needs no look at the host. */
 static int allowed(struct changing *c) {
@@ -179,69 +189,25 @@ static int allowed(struct changing *c) {
     return c->b && c->b->dir->grant != c->grant ? E_XDEV : E_OK;
 }
 
-static int do_change(struct sh_wasi *w, struct changing *c, int dir, int to_dir) {
-    struct sh_vfs_grant *g = c->grant;
-    uint64_t now = g->space ? (uint64_t)sh_guest_clock_ns(w->g) : 0;
-
-    switch (c->op) {
-    case MKDIR:
-        return sh_vfs_mkdir(g, dir, c->a->path, now);
-    case RMDIR:
-        return sh_vfs_rmdir(g, dir, c->a->path, now);
-    case UNLINK:
-        return sh_vfs_unlink(g, dir, c->a->path, now);
-    case RENAME:
-        return sh_vfs_rename(g, dir, c->a->path, to_dir, c->b->path, now);
-    case LINK:
-        return sh_vfs_link(g, dir, c->a->path, to_dir, c->b->path, now);
-    case SYMLINK:
-        return sh_vfs_symlink(g, c->target, dir, c->a->path, now);
-    }
-    return EINVAL;
-}
-
-/* Is what was asked for there already, as if it had been done before? */
-static bool already_so(struct changing *c, int dir, int to_dir, int error) {
-    struct stat a, b;
-    char target[SH_PATH_MAX];
-    size_t n;
-
-    switch (c->op) {
-    case MKDIR:
-        return error == EEXIST && sh_vfs_stat(c->grant, dir, c->a->path, false, &a) == 0 &&
-               S_ISDIR(a.st_mode);
-    case RMDIR:
-    case UNLINK:
-        return error == ENOENT;
-    case RENAME:
-        return error == ENOENT && sh_vfs_stat(c->grant, to_dir, c->b->path, false, &b) == 0;
-    case LINK:
-        if (error == ENOENT) { /* and the first name renamed or removed after that */
-            return sh_vfs_stat(c->grant, to_dir, c->b->path, false, &b) == 0;
-        }
-        return error == EEXIST && sh_vfs_stat(c->grant, dir, c->a->path, false, &a) == 0 &&
-               sh_vfs_stat(c->grant, to_dir, c->b->path, false, &b) == 0 && a.st_ino == b.st_ino;
-    case SYMLINK:
-        return error == EEXIST &&
-               sh_vfs_readlink(c->grant, dir, c->a->path, target, sizeof(target), &n) == 0 &&
-               sh_str_eqz(sh_strn(target, n), c->target);
-    }
-    return false;
-}
-
 static int change_live(struct sh_wasi *w, struct changing *c) {
+    struct sh_vfs_grant *g = c->grant;
     int dir = sh_wasi_host(w, c->a->dir);
     int to_dir = dir < 0 || !c->b ? -1 : sh_wasi_host(w, c->b->dir);
-    int error;
+    struct sh_vfs_call call = sh_wasi_call(g, c->op, dir, c->a->path);
+    int rc;
 
     if (dir < 0 || (c->b && to_dir < 0)) {
-        return SH_CALL_END;
+        return dir < 0 ? dir : to_dir;
     }
-    error = do_change(w, c, dir, to_dir);
-    if (w->redo && c->grant->observe) {
-        error = sh_wasi_redone(w, c->grant, error, error && already_so(c, dir, to_dir, error));
+    call.to_dir = to_dir;
+    call.to = c->b ? c->b->path : c->target;
+    call.redo = w->redo && g->observe;
+    call.now_ns = g->space ? (uint64_t)sh_guest_clock_ns(w->g) : 0;
+    rc = sh_wasi_perform(w, &call);
+    if (rc) {
+        return rc;
     }
-    return sh_wasi_errno(w, c->grant, error);
+    return sh_wasi_errno(w, g, sh_wasi_redone(w, g, call.error, call.already));
 }
 
 /* Open descriptors that a replay may have to open later go by their paths: keep these true. */
@@ -296,25 +262,25 @@ static int change(struct sh_wasi *w, struct changing *c) {
     if (rc) {
         return rc;
     }
-    rc = sh_wasi_recall(w, c->grant, kinds[c->op], 64, &r);
+    rc = sh_wasi_recall(w, c->grant, kind_of(c), 64, &r);
     if (rc == 0) {
         error = change_live(w, c);
         if (error < 0) {
             return error;
         }
         sh_buf_u32(&w->record, (uint32_t)error);
-        rc = sh_wasi_observed(w, c->grant, kinds[c->op], &r);
+        rc = sh_wasi_observed(w, c->grant, kind_of(c), &r);
     }
     if (rc < 0) {
         return rc;
     }
     error = (int)sh_reader_u32(&r);
     if (r.failed) {
-        return sh_wasi_broken(w, kinds[c->op]);
+        return sh_wasi_broken(w, kind_of(c));
     }
     if (!error) {
         c->grant->written = true;
-        if (c->op == RENAME && c->grant->observe) {
+        if (c->op == SH_VFS_RENAME && c->grant->observe) {
             follow_rename(w, c);
         }
     }
@@ -322,7 +288,7 @@ static int change(struct sh_wasi *w, struct changing *c) {
 }
 
 static int change_one(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a,
-                      enum change op) {
+                      enum sh_vfs_op op) {
     struct sh_wasi_at at;
     int rc = sh_wasi_at(w, m, a[0], a[1], a[2], &at);
 
@@ -330,15 +296,15 @@ static int change_one(struct sh_wasi *w, const struct sh_mem *m, const uint64_t 
 }
 
 int sh_wasi_path_create_directory(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
-    return change_one(w, m, a, MKDIR);
+    return change_one(w, m, a, SH_VFS_MKDIR);
 }
 
 int sh_wasi_path_remove_directory(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
-    return change_one(w, m, a, RMDIR);
+    return change_one(w, m, a, SH_VFS_RMDIR);
 }
 
 int sh_wasi_path_unlink_file(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
-    return change_one(w, m, a, UNLINK);
+    return change_one(w, m, a, SH_VFS_UNLINK);
 }
 
 int sh_wasi_path_rename(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
@@ -348,7 +314,7 @@ int sh_wasi_path_rename(struct sh_wasi *w, const struct sh_mem *m, const uint64_
     if (rc == 0) {
         rc = sh_wasi_at(w, m, a[3], a[4], a[5], &to);
     }
-    return rc ? rc : change(w, &(struct changing){.op = RENAME, .a = &from, .b = &to});
+    return rc ? rc : change(w, &(struct changing){.op = SH_VFS_RENAME, .a = &from, .b = &to});
 }
 
 int sh_wasi_path_link(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
@@ -364,7 +330,7 @@ int sh_wasi_path_link(struct sh_wasi *w, const struct sh_mem *m, const uint64_t 
     if (arg32(a[1])) { /* a link to what a link names: refused, as Wasmtime does */
         return E_INVAL;
     }
-    return change(w, &(struct changing){.op = LINK, .a = &from, .b = &to});
+    return change(w, &(struct changing){.op = SH_VFS_LINKS, .a = &from, .b = &to});
 }
 
 int sh_wasi_path_symlink(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
@@ -388,15 +354,16 @@ int sh_wasi_path_symlink(struct sh_wasi *w, const struct sh_mem *m, const uint64
     }
     memcpy(text, target, n);
     text[n] = '\0';
-    return text[0] == '/' ? E_PERM
-                          : change(w, &(struct changing){.op = SYMLINK, .a = &at, .target = text});
+    return text[0] == '/'
+               ? E_PERM
+               : change(w, &(struct changing){.op = SH_VFS_SYMLINK, .a = &at, .target = text});
 }
 
 /* --- times ------------------------------------------------------------------------------------ */
 
 int sh_wasi_path_filestat_set_times(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
     bool follow = arg32(a[1]) & LOOKUP_FOLLOW;
-    uint64_t times[2], now;
+    uint64_t times[2];
     struct sh_vfs_grant *g;
     struct sh_wasi_at at;
     struct sh_reader r;
@@ -424,12 +391,13 @@ int sh_wasi_path_filestat_set_times(struct sh_wasi *w, const struct sh_mem *m, c
     rc = sh_wasi_recall(w, g, "times", 64, &r);
     if (rc == 0) {
         int dir = sh_wasi_host(w, at.dir);
+        struct sh_vfs_call c = sh_wasi_call(g, SH_VFS_TIMES, dir, at.path);
 
-        if (dir < 0) {
-            return dir;
-        }
-        now = g->space ? (uint64_t)sh_guest_clock_ns(w->g) : 0;
-        error = sh_wasi_errno(w, g, sh_vfs_times(g, dir, at.path, follow, times[0], times[1], now));
+        c.how.follow = follow;
+        memcpy(c.times, times, sizeof(times));
+        c.now_ns = g->space && dir >= 0 ? (uint64_t)sh_guest_clock_ns(w->g) : 0;
+        rc = dir < 0 ? dir : sh_wasi_perform(w, &c);
+        error = rc ? rc : sh_wasi_errno(w, g, c.error);
         if (error < 0) {
             return error;
         }

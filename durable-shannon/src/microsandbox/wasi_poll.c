@@ -6,9 +6,13 @@
  * - /dev/shannon is readable when a result was taken for it, or when nothing is outstanding (end of
  *   file). If nothing else is ready the call waits for its activities as a read would, and takes
  *   the result that comes. Live standard input is fetched in the same way; it comes second.
- * - When such a wait was needed, clocks do not cut it short: which came first, a delay or an
- *   answer, is nothing that the tape could tell. Delays that the clock passed meanwhile are
- *   reported together with what came. Activities have timeouts of their own. */
+ * - A connection is readable when bytes, its end or an error are at hand; writable always: a write
+ *   takes as long as it takes. If nothing is ready, the engine waits for connections and clocks
+ *   together, and what came first is an observation. Connections cannot be waited for together with
+ *   /dev/shannon or live standard input (ENOTSUP): nothing tells which of them would come first.
+ * - When /dev/shannon or standard input had to be waited for, clocks do not cut it short: which
+ * came first, a delay or an answer, is nothing that the tape could tell. Delays that the clock
+ * passed meanwhile are reported together with what came. Activities have timeouts of their own. */
 #include "base/base.h"
 #include "microsandbox/wasi_impl.h"
 
@@ -30,6 +34,8 @@ struct poll {
     struct sub *subs;
     size_t n;
     bool channels, stdin_wanted, clocks;
+    struct sh_net_conn *conns[SH_NET_CONNECTIONS_MAX]; /* not readable yet, each once */
+    size_t n_conns;
     int64_t earliest;
 };
 
@@ -75,12 +81,26 @@ static int read_subs(struct sh_wasi *w, const uint8_t *in, int64_t start, struct
     return E_OK;
 }
 
+static void look_net(struct poll *p, struct sub *s) {
+    struct sh_net_conn *c = s->d->net;
+    bool known = false;
+
+    s->ready = sh_net_readable(c);
+    s->nbytes = sh_net_left(c) ? sh_net_left(c) : c->announced;
+    s->flags = c->ended && !sh_net_left(c) ? FLAG_HANGUP : 0;
+    for (size_t i = 0; i < p->n_conns; i++) {
+        known = known || p->conns[i] == c;
+    }
+    if (!s->ready && !known) { /* there are no more than may be open */
+        p->conns[p->n_conns++] = c;
+    }
+}
+
 /* A descriptor's state now; what would have to be waited for is noted in p. */
 static void look(struct sh_wasi *w, struct poll *p, struct sub *s) {
     s->ready = true;
     s->nbytes = 1;
-    if (!s->d ||
-        !(s->d->rights & R_POLL_FD_READWRITE || s->d->kind == DESC_DIR || s->d->kind == DESC_DEV)) {
+    if (!s->d || !(s->d->rights & R_POLL_FD_READWRITE || sh_desc_is_dir(s->d))) {
         s->error = E_BADF;
         s->nbytes = 0;
     } else if (s->kind == POLL_READ && s->d->kind == DESC_SHANNON) {
@@ -95,6 +115,8 @@ static void look(struct sh_wasi *w, struct poll *p, struct sub *s) {
         s->ready = s->nbytes || !w->g->config->stdin_live || w->stdin_eof;
         s->flags = s->nbytes ? 0 : FLAG_HANGUP;
         p->stdin_wanted = p->stdin_wanted || !s->ready;
+    } else if (s->kind == POLL_READ && s->d->kind == DESC_SOCKET) {
+        look_net(p, s);
     }
 }
 
@@ -103,6 +125,7 @@ static bool any_ready(struct sh_wasi *w, struct poll *p, int64_t now) {
     bool any = false;
 
     p->channels = p->stdin_wanted = p->clocks = false;
+    p->n_conns = 0;
     p->earliest = INT64_MAX;
     for (size_t i = 0; i < p->n; i++) {
         struct sub *s = &p->subs[i];
@@ -194,6 +217,22 @@ static int sleep_until(struct sh_wasi *w, int64_t start, int64_t due) {
     return SH_CALL_PENDING;
 }
 
+/* Connections, and the clocks with them. */
+static int wait_net(struct sh_wasi *w, struct poll *p, int64_t start) {
+    bool late = false;
+    int rc;
+
+    if (p->channels || p->stdin_wanted) {
+        return E_NOTSUP;
+    }
+    rc = sh_wasi_net_poll(w, p->conns, p->n_conns,
+                          p->clocks ? (uint64_t)(p->earliest - start) : UINT64_MAX, &late);
+    if (rc == 0 && late && w->g->clock_ns < p->earliest) {
+        sh_guest_clock_advance(w->g, (uint64_t)(p->earliest - w->g->clock_ns));
+    }
+    return rc;
+}
+
 static uint32_t write_events(const struct poll *p, uint8_t *out) {
     uint32_t n = 0;
 
@@ -225,7 +264,9 @@ static int run(struct sh_wasi *w, struct poll *p, int64_t start) {
         return E_OK;
     }
     (void)any_ready(w, p, start);
-    if (p->channels) {
+    if (p->n_conns) {
+        rc = wait_net(w, p, start);
+    } else if (p->channels) {
         rc = wait_channels(w, p);
     } else if (p->stdin_wanted) {
         rc = sh_wasi_stdin_fetch(w);

@@ -13,7 +13,7 @@ int sh_wasi_fd_advise(struct sh_wasi *w, const struct sh_mem *m, const uint64_t 
     struct sh_desc *d = sh_wasi_desc(w, a[0]);
 
     (void)m;
-    if (!d || d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (!d || sh_desc_is_dir(d)) {
         return E_BADF;
     }
     if (d->kind != DESC_FILE) {
@@ -22,47 +22,28 @@ int sh_wasi_fd_advise(struct sh_wasi *w, const struct sh_mem *m, const uint64_t 
     return a[1] > INT64_MAX || a[2] > INT64_MAX || arg32(a[3]) > ADVICE_LAST ? E_INVAL : E_OK;
 }
 
-/* The file gets `size` bytes; or stays when that is less and it may only grow. */
-static int set_size_live(struct sh_wasi *w, struct sh_desc *d, uint64_t size, bool only_grow,
-                         uint64_t *ret_grown) {
-    int fd = sh_wasi_host(w, d);
-    struct stat st;
+/* A file of the private directory gets `size` bytes; or stays, when that is less and it may only
+ * grow. What the guest sees of it follows from its node. */
+static int set_own_size(struct sh_wasi *w, struct sh_desc *d, uint64_t size, bool only_grow) {
+    uint64_t old = d->node->size;
+    int rc;
 
-    *ret_grown = 0;
-    if (fd < 0) {
-        return fd;
-    }
-    if (fstat(fd, &st) != 0) {
-        return sh_wasi_errno(w, d->grant, errno);
-    }
-    if (only_grow && size <= (uint64_t)st.st_size) {
+    if (only_grow && size <= old) {
         return E_OK;
     }
-    if (size > (uint64_t)st.st_size) {
-        *ret_grown = size - (uint64_t)st.st_size;
-        if (!d->node && *ret_grown > d->grant->bytes_left) {
-            *ret_grown = 0;
-            return E_NOSPC;
-        }
+    rc = only_grow ? sh_wasi_room(w, size - old) : E_OK; /* room was asked for, not a length */
+    if (rc) {
+        return rc;
     }
-    if (d->node) {
-        uint64_t old = d->node->size;
-        int rc = sh_vfs_node_resize(&w->space, d->node, size);
-
-        if (rc == 0 && ftruncate(fd, (off_t)size) != 0) {
-            rc = errno;
-            (void)sh_vfs_node_resize(&w->space, d->node, old);
-        }
-        if (rc == 0) {
-            d->node->mtim = d->node->ctim = (uint64_t)sh_guest_clock_ns(w->g);
-        }
-        return sh_wasi_errno(w, d->grant, rc);
+    rc = sh_vfs_node_resize(&w->space, d->node, size);
+    if (rc == 0 && ftruncate(d->host, (off_t)size) != 0) {
+        rc = errno;
+        (void)sh_vfs_node_resize(&w->space, d->node, old);
     }
-    if (ftruncate(fd, (off_t)size) != 0) {
-        *ret_grown = 0;
-        return sh_wasi_errno(w, d->grant, errno);
+    if (rc == 0) {
+        d->node->mtim = d->node->ctim = (uint64_t)sh_guest_clock_ns(w->g);
     }
-    return E_OK;
+    return sh_wasi_errno(w, d->grant, rc);
 }
 
 static int set_size(struct sh_wasi *w, struct sh_desc *d, uint64_t size, bool only_grow) {
@@ -71,17 +52,26 @@ static int set_size(struct sh_wasi *w, struct sh_desc *d, uint64_t size, bool on
     uint64_t grown;
     int rc, error;
 
+    if (d->node) {
+        return set_own_size(w, d, size, only_grow);
+    }
     sh_buf_bytes32(b, sh_str(d->path));
     sh_buf_u64(b, size);
     sh_buf_u8(b, only_grow);
     rc = sh_wasi_recall(w, d->grant, "size", 64, &r);
     if (rc == 0) {
-        error = set_size_live(w, d, size, only_grow, &grown);
+        int fd = sh_wasi_host(w, d);
+        struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_SIZE, fd, NULL);
+
+        c.size = size;
+        c.only_grow = only_grow;
+        rc = fd < 0 ? fd : sh_wasi_perform(w, &c);
+        error = rc ? rc : sh_wasi_errno(w, d->grant, c.error);
         if (error < 0) {
             return error;
         }
         sh_buf_u32(b, (uint32_t)error);
-        sh_buf_u64(b, grown);
+        sh_buf_u64(b, c.grown);
         rc = sh_wasi_observed(w, d->grant, "size", &r);
     }
     if (rc < 0) {
@@ -89,13 +79,14 @@ static int set_size(struct sh_wasi *w, struct sh_desc *d, uint64_t size, bool on
     }
     error = (int)sh_reader_u32(&r);
     grown = sh_reader_u64(&r);
-    if (r.failed || (!d->node && grown > d->grant->bytes_left)) {
+    if (r.failed || grown > d->grant->bytes_left) {
         return sh_wasi_broken(w, "size");
     }
-    d->grant->written = true;
-    if (!d->node) {
-        d->grant->bytes_left -= grown;
+    if (error == 0 && (!only_grow || size > d->seen.size)) {
+        d->seen.size = size;
     }
+    d->grant->written = true;
+    d->grant->bytes_left -= grown;
     return error;
 }
 
@@ -104,7 +95,7 @@ int sh_wasi_fd_filestat_set_size(struct sh_wasi *w, const struct sh_mem *m, cons
 
     (void)m;
     if (!d || d->kind != DESC_FILE) {
-        return !d || d->kind == DESC_DIR || d->kind == DESC_DEV ? E_BADF : E_INVAL;
+        return !d || sh_desc_is_dir(d) ? E_BADF : E_INVAL;
     }
     if (!(d->rights & R_FD_FILESTAT_SET_SIZE) || a[1] > INT64_MAX) {
         return a[1] > INT64_MAX ? E_INVAL : E_BADF;
@@ -117,7 +108,7 @@ int sh_wasi_fd_allocate(struct sh_wasi *w, const struct sh_mem *m, const uint64_
     struct sh_desc *d = sh_wasi_desc(w, a[0]);
 
     (void)m;
-    if (!d || d->kind == DESC_DIR || d->kind == DESC_DEV) {
+    if (!d || sh_desc_is_dir(d)) {
         return E_BADF;
     }
     if (d->kind != DESC_FILE) {
@@ -194,12 +185,11 @@ int sh_wasi_fd_filestat_set_times(struct sh_wasi *w, const struct sh_mem *m, con
     rc = sh_wasi_recall(w, d->grant, "fdtimes", 64, &r);
     if (rc == 0) {
         int fd = sh_wasi_host(w, d);
+        struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_TIMES, fd, NULL);
 
-        if (fd < 0) {
-            return fd;
-        }
-        error = sh_wasi_errno(w, d->grant,
-                              sh_vfs_times(d->grant, fd, NULL, false, times[0], times[1], 0));
+        memcpy(c.times, times, sizeof(times));
+        rc = fd < 0 ? fd : sh_wasi_perform(w, &c);
+        error = rc ? rc : sh_wasi_errno(w, d->grant, c.error);
         if (error < 0) {
             return error;
         }
@@ -211,6 +201,7 @@ int sh_wasi_fd_filestat_set_times(struct sh_wasi *w, const struct sh_mem *m, con
     }
     error = (int)sh_reader_u32(&r);
     d->grant->written = true;
+    d->copy.touched = true;
     return r.failed ? sh_wasi_broken(w, "fdtimes") : error;
 }
 
@@ -224,19 +215,20 @@ static int sync_file(struct sh_wasi *w, struct sh_desc *d, bool data) {
         return E_BADF;
     }
     if (!d->grant || d->node) {
-        return d->grant || d->kind == DESC_DEV ? E_OK : E_INVAL;
+        return d->grant || sh_desc_is_dir(d) ? E_OK : E_INVAL;
     }
     sh_buf_bytes32(b, sh_str(d->path));
     rc = sh_wasi_recall(w, d->grant, "sync", 64, &r);
     if (rc == 0) {
         int fd = sh_wasi_host(w, d);
+        struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_SYNC, fd, NULL);
 
-        if (fd < 0) {
-            return fd;
+        c.data_only = data;
+        rc = fd < 0 ? fd : 0;
+        if (rc == 0 && d->kind != DESC_DIR) { /* O_PATH: nothing is promised for a directory */
+            rc = sh_wasi_perform(w, &c);
         }
-        /* a directory is held by O_PATH, which cannot be synced: nothing is promised for it */
-        error = d->kind == DESC_DIR || (data ? fdatasync(fd) : fsync(fd)) == 0 ? 0 : errno;
-        error = sh_wasi_errno(w, d->grant, error);
+        error = rc ? rc : sh_wasi_errno(w, d->grant, c.error);
         if (error < 0) {
             return error;
         }

@@ -9,7 +9,9 @@
  *
  * Changes that were made just before a crash may have been lost from the journal though not from
  * the host. After a replay the first ones are therefore made again, and finding that they are "so
- * already" is success (`redo`), until one is found that is not.
+ * already" is success (`redo`), until one is found that is not. An append is so already when its
+ * bytes are where the file ended for this guest: that place is known when the file was opened
+ * before the crash. Where even its opening was lost, it is appended again.
  *
  * A descriptor that a replay opened has no file behind it. It is opened when the first live call
  * needs it, and must be the file that the tape spoke of. */
@@ -30,6 +32,8 @@ void sh_wasi_trim_record(struct sh_wasi *w) {
         sh_buf_done(&w->record);
         sh_buf_init(&w->record, WASI_RECORD_MAX);
     }
+    sh_buf_done(&w->kept.bytes);
+    sh_buf_init(&w->kept.bytes, WASI_RECORD_MAX);
 }
 
 static int differs(struct sh_wasi *w, const char *kind) {
@@ -54,6 +58,13 @@ int sh_wasi_recall(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *ki
         sh_buf_clear(&w->record); /* nobody will ask what the question was */
         return 0;
     }
+    if (w->kept.busy) {
+        return sh_wasi_keep_end(w, kind, ret);
+    }
+    rc = sh_wasi_kept_fetch(w, kind);
+    if (rc) {
+        return rc;
+    }
     if (!sh_guest_room(w->g, room + w->record.len)) {
         return SH_CALL_PENDING;
     }
@@ -63,6 +74,11 @@ int sh_wasi_recall(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *ki
         return rc < 0 ? SH_CALL_END : 0;
     }
     w->redo = true;
+    if (w->kept.fetched) {
+        sh_wasi_kept_take(w, &s, ret);
+        return s.len == w->record.len && memcmp(s.p, w->record.p, s.len) == 0 ? 1
+                                                                              : differs(w, kind);
+    }
     if (s.len < w->record.len || memcmp(s.p, w->record.p, w->record.len) != 0) {
         return differs(w, kind);
     }
@@ -76,6 +92,9 @@ int sh_wasi_observed(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *
     size_t start = grant->observe ? (size_t)w->g->call.c : 0;
 
     SH_ASSERT(!w->record.failed && w->record.len >= start);
+    if (grant->observe && sh_wasi_keeps(w, w->record.len - start)) {
+        return sh_wasi_keep(w, kind, start, ret);
+    }
     if (grant->observe) {
         sh_guest_observed(w->g, kind, sh_buf_str(&w->record));
         if (w->g->ended) {
@@ -213,6 +232,7 @@ int sh_wasi_host(struct sh_wasi *w, struct sh_desc *d) {
                              .write = d->rights & R_FD_WRITE};
     struct sh_vfs_opened o;
     struct sh_vfs_stat st;
+    struct sh_vfs_call c;
     int rc;
 
     if (d->host >= 0) {
@@ -223,10 +243,20 @@ int sh_wasi_host(struct sh_wasi *w, struct sh_desc *d) {
                             "the mapped directory %s cannot be opened: %s", d->grant->host,
                             strerrordesc_np(d->grant->error));
     }
-    rc = sh_vfs_open(d->grant, d->grant->root, d->path && *d->path ? d->path : ".", &how, 0, &o);
+    c = sh_wasi_call(d->grant, SH_VFS_OPEN, d->grant->root, d->path && *d->path ? d->path : ".");
+    c.how = how;
+    rc = sh_wasi_perform(w, &c);
     if (rc) {
+        return rc;
+    }
+    if (c.error == EIO || c.error == ENOMEM || c.error == EMFILE || c.error == ENFILE) {
+        return sh_guest_end(w->g, SH_E_IO, "%s/%s cannot be opened: %s", d->grant->host,
+                            d->path ? d->path : "", strerrordesc_np(c.error));
+    }
+    if (c.error) {
         return changed(w, d, "is gone, or cannot be opened,");
     }
+    o = c.opened;
     sh_vfs_fill(d->grant, &o.st, o.node, &st);
     if (!d->root && (st.ino != d->seen.ino || st.type != d->seen.type)) {
         close(o.fd);

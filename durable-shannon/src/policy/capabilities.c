@@ -141,6 +141,9 @@ json_t *sh_mount_json(const struct sh_mount *m) {
     if (m->bytes) {
         json_object_set_new(o, "bytes", json_integer((json_int_t)m->bytes));
     }
+    if (m->capture != SH_CAPTURE_DEFAULT) {
+        json_object_set_new(o, "capture", json_integer((json_int_t)m->capture));
+    }
     return o;
 }
 

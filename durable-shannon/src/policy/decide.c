@@ -163,12 +163,13 @@ static uint64_t less(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* The write allowance of the first mount in `c` that covers `m`. */
-static bool covering_bytes(const struct sh_capabilities *c, const struct sh_mount *m,
-                           uint64_t *ret) {
+/* What may be written and what is captured under the first mount in `c` that covers `m`. */
+static bool covering_sizes(const struct sh_capabilities *c, const struct sh_mount *m,
+                           struct sh_mount *ret) {
     for (size_t i = 0; i < c->n_mounts; i++) {
         if (sh_mount_covers(&c->mounts[i], m)) {
-            *ret = less(*ret, c->mounts[i].bytes);
+            ret->bytes = less(ret->bytes, c->mounts[i].bytes);
+            ret->capture = less(ret->capture, c->mounts[i].capture);
             return true;
         }
     }
@@ -179,9 +180,9 @@ static int grant_mount(struct deciding *x, const struct sh_mount *m, bool named)
     struct sh_capabilities *e = &x->d->effective;
     const struct sh_rule *rule = NULL;
     struct sh_item item = {.kind = SH_ITEM_MOUNT, .mount = m};
-    uint64_t bytes = m->bytes;
+    struct sh_mount sizes = {.bytes = m->bytes, .capture = m->capture};
     if (x->request->said_mounts && x->manifest->said_mounts &&
-        !covering_bytes(x->manifest, m, &bytes)) {
+        !covering_sizes(x->manifest, m, &sizes)) {
         deny(x, &item, SH_DENY, SH_BY_MANIFEST, NULL);
         return 0;
     }
@@ -193,7 +194,7 @@ static int grant_mount(struct deciding *x, const struct sh_mount *m, bool named)
         return 0;
     }
     if (rule) {
-        covering_bytes(&rule->allow, m, &bytes);
+        covering_sizes(&rule->allow, m, &sizes);
     }
     for (size_t i = 0; i < e->n_mounts; i++) {
         if (strcmp(e->mounts[i].guest, m->guest) == 0) {
@@ -205,7 +206,8 @@ static int grant_mount(struct deciding *x, const struct sh_mount *m, bool named)
     }
     e->mounts = sh_grow(e->mounts, (e->n_mounts + 1) * sizeof(*e->mounts));
     sh_mount_copy(&e->mounts[e->n_mounts], m);
-    e->mounts[e->n_mounts++].bytes = bytes;
+    e->mounts[e->n_mounts].bytes = sizes.bytes;
+    e->mounts[e->n_mounts++].capture = sizes.capture;
     return 0;
 }
 

@@ -129,7 +129,8 @@ static bool mounts_within(const struct sh_capabilities *a, const struct sh_capab
         bool found = false;
         for (size_t j = 0; j < b->n_mounts && !found; j++) {
             found = sh_mount_covers(&b->mounts[j], &a->mounts[i]) &&
-                    a->mounts[i].bytes <= b->mounts[j].bytes;
+                    a->mounts[i].bytes <= b->mounts[j].bytes &&
+                    a->mounts[i].capture <= b->mounts[j].capture;
         }
         if (!found) {
             return false;
@@ -181,4 +182,24 @@ bool sh_capabilities_subset(const struct sh_capabilities *a, const struct sh_cap
     }
     return mounts_within(a, b) && net_within(a, b) && env_within(a, b) &&
            limits_within(a->limits, b->limits);
+}
+
+bool sh_capabilities_net(const struct sh_capabilities *c, const struct sh_net_rule *what,
+                         bool written_out) {
+    for (size_t i = 0; i < c->n_net; i++) {
+        if (sh_net_covers(&c->net[i], what) &&
+            (!written_out || strcmp(c->net[i].host, what->host) == 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sh_capabilities_scheme(const struct sh_capabilities *c, const char *scheme) {
+    for (size_t i = 0; i < c->n_net; i++) {
+        if (strcmp(c->net[i].scheme, scheme) == 0) {
+            return true;
+        }
+    }
+    return false;
 }

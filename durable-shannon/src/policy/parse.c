@@ -188,8 +188,25 @@ static int parse_mount_bytes(struct context *x, const json_t *entry, struct sh_m
     return r ? r : m->bytes <= LARGE ? 0 : wrong(x, "bytes", "at most 4 EiB", bytes);
 }
 
+static int parse_capture(struct context *x, const json_t *v, struct sh_mount *m) {
+    m->capture = SH_CAPTURE_DEFAULT;
+    if (!v) {
+        return 0;
+    }
+    if (x->use == SH_CAPS_REFUSE) {
+        return wrong(x, "capture", "to be left out where nothing is given", v);
+    }
+    if (json_is_integer(v) && json_integer_value(v) == 0) {
+        m->capture = 0;
+        return 0;
+    }
+    int r = parse_size(x, "capture", v, &m->capture);
+    return r ? r : m->capture <= SH_CAPTURE_MAX ? 0 : wrong(x, "capture", "at most 1 GiB", v);
+}
+
 static int parse_mount(struct context *x, const json_t *entry, struct sh_mount *m) {
-    static const char *const known[] = {"host", "guest", "dir_perms", "file_perms", "bytes", NULL};
+    static const char *const known[] = {"host",  "guest",   "dir_perms", "file_perms",
+                                        "bytes", "capture", NULL};
     if (!json_is_object(entry)) {
         return wrong(x, "", "an object {host, guest, dir_perms, file_perms}", entry);
     }
@@ -208,7 +225,10 @@ static int parse_mount(struct context *x, const json_t *entry, struct sh_mount *
     if (r == 0) {
         r = parse_perms(x, entry, "file_perms", &m->file_perms);
     }
-    return r ? r : parse_mount_bytes(x, entry, m);
+    if (r == 0) {
+        r = parse_mount_bytes(x, entry, m);
+    }
+    return r ? r : parse_capture(x, json_object_get(entry, "capture"), m);
 }
 
 static int parse_mounts(struct context *x, const json_t *list, struct sh_capabilities *c) {

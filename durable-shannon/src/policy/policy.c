@@ -362,3 +362,16 @@ enum sh_verdict sh_policy_tool(const struct sh_policy *p, struct sh_str agent,
     struct sh_item item = {.kind = SH_ITEM_TOOL, .tool = tool};
     return sh_policy_judge(p, agent, module, &item, &rule);
 }
+
+enum sh_verdict sh_policy_net(const struct sh_policy *p, struct sh_str agent,
+                              const struct sh_hash *module, const struct sh_net_rule *what,
+                              bool written_out) {
+    const struct sh_rule *rule = NULL;
+    struct sh_item item = {.kind = SH_ITEM_NET, .net = what};
+    enum sh_verdict verdict = sh_policy_judge(p, agent, module, &item, &rule);
+    if (verdict == SH_ALLOW && written_out &&
+        !(rule && sh_capabilities_net(&rule->allow, what, true))) {
+        return SH_DENY;
+    }
+    return verdict;
+}

@@ -13,6 +13,7 @@ struct sh_mount {
     char *host, *guest;             /* absolute, normalised */
     unsigned dir_perms, file_perms; /* enum sh_perm */
     uint64_t bytes;                 /* most that may be written under it */
+    uint64_t capture;               /* files up to so long are copied when opened only to be read */
 };
 struct sh_net_rule {
     char *scheme, *host, *path; /* NULL: any (path), host may begin with "*." */
@@ -118,6 +119,17 @@ int sh_policy_explain(const struct sh_policy *p, struct sh_str agent, const stru
 
 /* May this tool be called with these effective capabilities? No allocation. */
 bool sh_capabilities_tool(const struct sh_capabilities *c, struct sh_str tool);
+/* May this be reached? `what` is one address as it will be used: port, path and one method, no
+ * wildcards. written_out: only a rule with exactly this host counts (for addresses that no wildcard
+ * may stand for). */
+bool sh_capabilities_net(const struct sh_capabilities *c, const struct sh_net_rule *what,
+                         bool written_out);
+/* Does any of its network rules have this scheme? */
+bool sh_capabilities_scheme(const struct sh_capabilities *c, const char *scheme);
+/* The verdict of policy alone on it; written_out: what a wider rule allows is denied. */
+enum sh_verdict sh_policy_net(const struct sh_policy *p, struct sh_str agent,
+                              const struct sh_hash *module, const struct sh_net_rule *what,
+                              bool written_out);
 /* The verdict of policy alone on one tool, for acts that are not yet journaled (SEMANTICS 14). */
 enum sh_verdict sh_policy_tool(const struct sh_policy *p, struct sh_str agent,
                                const struct sh_hash *module, struct sh_str tool);

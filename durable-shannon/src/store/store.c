@@ -18,6 +18,12 @@ const char *sh_table_name(enum sh_table t) {
         [SH_TABLE_NAME] = "name",
         [SH_TABLE_SESSION] = "session",
         [SH_TABLE_IDEMPOTENCY] = "idempotency",
+        [SH_TABLE_PUBLISHED] = "published",
+        [SH_TABLE_UPDATE] = "update_call",
+        [SH_TABLE_ACTIVE] = "active",
+        [SH_TABLE_WAKE] = "wake",
+        [SH_TABLE_WAKE_DAY] = "wake_day",
+        [SH_TABLE_BLOB] = "blob",
     };
     SH_ASSERT(t < SH_TABLE_COUNT);
     return names[t];
@@ -114,6 +120,10 @@ static void on_schema_read(void *arg, json_t *records, size_t total, const struc
     }
     if (!err) {
         int64_t version = sh_json_get_int(json_array_get(records, 0), "version", 0);
+        if (version >= 1 && version < SH_STORE_SCHEMA) {
+            write_schema(s); /* a newer one has more tables, which opening has made, and owners */
+            return;
+        }
         if (version > SH_STORE_SCHEMA) {
             sh_fail(&why, SH_E_VERSION,
                     "the data was written by a newer version (store schema %lld, this program "
@@ -162,7 +172,8 @@ int sh_store_open(struct sh_loop *l, const char *endpoint, const json_t *options
     sh_list_init(&s->queue);
     sh_list_init(&s->flying);
     sh_list_init(&s->reads);
-    sh_buf_init(&s->batch, SH_BATCH_BYTES_MAX + 64); /* the largest batch and its header */
+    sh_buf_init(&s->batch, SH_BATCH_BYTES_MAX + 512); /* the largest batch, its header, its
+                                                      owner's row */
     r = ops->open(l, endpoint, options, on_backend_open, s, &s->backend, err);
     if (r < 0) {
         store_free(s);
@@ -174,7 +185,7 @@ int sh_store_open(struct sh_loop *l, const char *endpoint, const json_t *options
 
 /* ---- reads ---- */
 
-enum read_kind { READ_EVENTS, READ_GET, READ_LIST, READ_QUERY };
+enum read_kind { READ_EVENTS, READ_GET, READ_LIST, READ_QUERY, READ_RECLAIM };
 
 struct read {
     struct sh_list link;
@@ -241,6 +252,9 @@ static void read_start(struct sh_store *s, struct read *r) {
         break;
     case READ_QUERY:
         s->ops->query(s->backend, text, on_records, r);
+        break;
+    case READ_RECLAIM:
+        s->ops->reclaim(s->backend, on_records, r);
         break;
     }
 }
@@ -325,11 +339,20 @@ void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_fi
         sh_fail(&r->fail, SH_E_LIMIT, "%zu records in one page: at most %d", f->limit,
                 SH_STORE_LIST_MAX);
     }
+    if (!r->fail.code && f->uncounted && (f->prefix || f->newest_first || r->filter.member[0])) {
+        sh_fail(&r->fail, SH_E_INVAL, "a page that is not counted is one of a whole table");
+    }
     read_submit(s, r);
 }
 
 void sh_store_query(struct sh_store *s, struct sh_str surql, sh_store_records_fn cb, void *arg) {
     struct read *r = read_new(s, READ_QUERY, surql, arg);
+    r->records_cb = cb;
+    read_submit(s, r);
+}
+
+void sh_store_reclaim(struct sh_store *s, sh_store_records_fn cb, void *arg) {
+    struct read *r = read_new(s, READ_RECLAIM, (struct sh_str){0}, arg);
     r->records_cb = cb;
     read_submit(s, r);
 }

@@ -13,14 +13,21 @@
 struct sh_store;
 
 enum sh_table {
-    SH_TABLE_META,        /* "schema" -> {version} */
+    SH_TABLE_META,        /* "schema" -> {version}; "owner" -> store_owner.c; the engine's own */
     SH_TABLE_WORKFLOW,    /* workflow id -> projection of its journal, for lists and recovery */
     SH_TABLE_KV,          /* session NUL-free "session/key" -> {session, key, value} */
     SH_TABLE_MODULE,      /* sha256 hex -> {hash, name?, bytes, created_at_us} */
     SH_TABLE_NAME,        /* agent name -> {name, hash} */
     SH_TABLE_SESSION,     /* session id -> {...} */
     SH_TABLE_IDEMPOTENCY, /* client's Idempotency-Key -> {digest, response, created_at_us} */
-    SH_TABLE_COUNT
+    SH_TABLE_PUBLISHED, /* "workflow/name" -> {workflow, name, data, seq, at_us}: the last of it */
+    SH_TABLE_UPDATE,    /* "workflow/update" -> see engine/update.c */
+    SH_TABLE_ACTIVE,    /* urgency and workflow -> {workflow, ...}: what a start takes up */
+    SH_TABLE_WAKE,      /* due time and workflow -> {workflow, due_us}: what sleeps until then */
+    SH_TABLE_WAKE_DAY,  /* the same of what waits for a time of day */
+    SH_TABLE_BLOB,      /* "workflow/hash" and "hash/workflow": see engine/blobs.h */
+    SH_TABLE_COUNT,
+    SH_JOURNAL_CUT /* no table: see struct sh_put */
 };
 const char *sh_table_name(enum sh_table t); /* "workflow", ... */
 
@@ -33,7 +40,10 @@ struct sh_event_record {
     struct sh_str body; /* JSON text, stored verbatim: the hash is over these bytes */
     struct sh_hash hash;
 };
-/* One record to write; value NULL deletes. */
+/* One record to write; value NULL deletes. With SH_JOURNAL_CUT it is the beginning of a journal
+ * that goes: the events of workflow `key` up to value.seq, before the batch's own are inserted, so
+ * that an event may take the place of the last of them. How many that are is up to the caller: all
+ * of them are one transaction. */
 struct sh_put {
     enum sh_table table;
     struct sh_str key;
@@ -64,6 +74,23 @@ void sh_store_close(struct sh_store *s, void (*cb)(void *arg), void *arg);
 int sh_store_append(struct sh_store *s, const struct sh_event_record *events, size_t n_events,
                     const struct sh_put *puts, size_t n_puts, sh_store_done_fn cb, void *arg,
                     struct sh_err *err);
+/* Owners. Each has an epoch, higher than all before it; what it writes is refused, the whole batch,
+ * with SH_E_FENCED once another owner has taken over, in the transaction itself and without a read.
+ * cb on the loop: the new owner, whose predecessor is fenced off from then on; to be disowned. */
+struct sh_store_owner;
+typedef void (*sh_store_owner_fn)(void *arg, struct sh_store_owner *o, const struct sh_err *err);
+void sh_store_own(struct sh_store *s, const char *name, sh_store_owner_fn cb, void *arg);
+/* Appends under way keep it. Takes NULL. */
+void sh_store_disown(struct sh_store_owner *o);
+uint64_t sh_store_epoch(const struct sh_store_owner *o); /* from 1; of NULL: 0 */
+/* Is it known to be an owner no more? The reason in *ret. */
+bool sh_store_lost(const struct sh_store_owner *o, struct sh_err *ret);
+/* sh_store_append as one of them; a barrier too. o NULL: as nobody, which is never refused so.
+ * fails  besides, by cb: SH_E_FENCED, nothing was written */
+int sh_store_append_as(struct sh_store *s, struct sh_store_owner *o,
+                       const struct sh_event_record *events, size_t n_events,
+                       const struct sh_put *puts, size_t n_puts, sh_store_done_fn cb, void *arg,
+                       struct sh_err *err);
 /* Send what is waiting if no transaction is under way; the loop's turn hook calls this. Appends
  * made while one is under way leave together when it ends. */
 void sh_store_flush(struct sh_store *s);
@@ -90,6 +117,8 @@ struct sh_store_filter {
     const char *value[2];
     const char *prefix; /* keys that begin with this, or NULL */
     bool newest_first;
+    bool uncounted;       /* total is only this page's: nothing but the page is read. With neither
+                             conditions nor prefix, and in key order */
     size_t offset, limit; /* limit <= SH_STORE_LIST_MAX */
 };
 void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_filter *f,
@@ -98,6 +127,10 @@ void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_fi
 /* SurrealQL that only reads (SH_E_DENIED for any other); SH_E_UNSUPPORTED on the twin.
  * result: array, one element a statement. Events: SELECT * FROM event:["wf-1", 1]..["wf-1", 9] */
 void sh_store_query(struct sh_store *s, struct sh_str surql, sh_store_records_fn cb, void *arg);
+
+/* What was deleted leaves the disk now. Slow (it rewrites files), and nobody waits for it: appends
+ * and reads go on. cb: no records. */
+void sh_store_reclaim(struct sh_store *s, sh_store_records_fn cb, void *arg);
 
 /* Counters since open, for metrics, tests and bench. largest_batch: events and records. */
 struct sh_store_stats {

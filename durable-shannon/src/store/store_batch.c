@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "store/store_codec.h"
+#include "store/store_owner.h"
 #include "store/store_private.h"
 
 /* An append, encoded. */
@@ -19,7 +20,8 @@ struct call {
         size_t len, key_len;
     } *marks;
     size_t n_events, n_puts, bytes;
-    struct sh_err doom; /* code != 0: fails when its turn comes */
+    struct sh_store_owner *owner; /* or NULL */
+    struct sh_err doom;           /* code != 0: fails when its turn comes */
     sh_store_done_fn cb;
     void *arg;
 };
@@ -29,6 +31,7 @@ static struct call *call_free(struct call *c) {
         sh_buf_done(&c->events);
         sh_buf_done(&c->puts);
         sh_free(c->marks);
+        sh_store_owner_unref(c->owner);
         sh_free(c);
     }
     return NULL;
@@ -68,8 +71,26 @@ static int encode_events(struct call *c, const struct sh_event_record *events, s
     return 0;
 }
 
+static int encode_cut(struct call *c, const struct sh_put *put, struct put_mark *mark,
+                      struct sh_err *err) {
+    int64_t last = sh_json_get_int(put->value, "seq", 0);
+    if (!text_ok(put->key) || last < 1) {
+        return sh_fail(err, SH_E_INVAL, "a cut needs a workflow and a sequence number");
+    }
+    mark->at = mark->key_at = c->puts.len;
+    sh_buf_bytes32(&c->puts, SH_STR(SH_STORE_EVENTS));
+    sh_buf_bytes32(&c->puts, put->key);
+    sh_buf_u8(&c->puts, 2);
+    sh_buf_u64(&c->puts, (uint64_t)last);
+    mark->len = mark->key_len = c->puts.len - mark->at; /* two cuts of one journal are two things */
+    return 0;
+}
+
 static int encode_put(struct call *c, const struct sh_put *put, struct put_mark *mark,
                       struct sh_err *err) {
+    if (put->table == SH_JOURNAL_CUT) {
+        return encode_cut(c, put, mark, err);
+    }
     if (!text_ok(put->key) || (put->value && !json_is_object(put->value))) {
         return sh_fail(err, SH_E_INVAL,
                        "a record of table %s needs a key of UTF-8 text and an object as value",
@@ -109,7 +130,8 @@ static int too_large(const struct sh_event_record *events, size_t n_events,
             28 + SH_HASH_BYTES + events[i].workflow.len + events[i].type.len + events[i].body.len;
     }
     for (size_t i = 0; i < n_puts; i++) {
-        bytes += 9 + strlen(sh_table_name(puts[i].table)) + puts[i].key.len;
+        bool cut = puts[i].table == SH_JOURNAL_CUT;
+        bytes += 9 + (cut ? 5 : strlen(sh_table_name(puts[i].table))) + puts[i].key.len;
         bytes += puts[i].value ? sh_store_value_size(puts[i].value) : 0;
     }
     if (bytes <= SH_BATCH_BYTES_MAX) {
@@ -122,6 +144,13 @@ static int too_large(const struct sh_event_record *events, size_t n_events,
 int sh_store_append(struct sh_store *s, const struct sh_event_record *events, size_t n_events,
                     const struct sh_put *puts, size_t n_puts, sh_store_done_fn cb, void *arg,
                     struct sh_err *err) {
+    return sh_store_append_as(s, NULL, events, n_events, puts, n_puts, cb, arg, err);
+}
+
+int sh_store_append_as(struct sh_store *s, struct sh_store_owner *o,
+                       const struct sh_event_record *events, size_t n_events,
+                       const struct sh_put *puts, size_t n_puts, sh_store_done_fn cb, void *arg,
+                       struct sh_err *err) {
     SH_ON_LOOP(s->loop);
     if (s->state != STORE_OPEN) {
         return sh_fail(err, SH_E_STATE, "the store is not open");
@@ -146,8 +175,15 @@ int sh_store_append(struct sh_store *s, const struct sh_event_record *events, si
     c->cb = cb;
     c->arg = arg;
     s->submitted++;
+    c->owner = o;
+    if (o) {
+        o->refs++;
+        c->doom = o->lost;
+    }
     if (s->poison.code) {
         c->doom = s->poison;
+    }
+    if (c->doom.code) {
         sh_store_kick(s);
     }
     sh_list_push(&s->queue, &c->link);
@@ -241,16 +277,21 @@ struct sizes {
     size_t calls, events, puts, bytes;
 };
 
-/* Move calls from the queue to `flying`, as many as one transaction may hold. */
+/* Move calls from the queue to `flying`, as many as one transaction may hold, of one owner. */
 static struct sizes gather(struct sh_store *s) {
     struct sizes z = {0, 0, 0, 0};
     size_t most = s->probe_left ? s->probe : SIZE_MAX;
     struct call *c = NULL;
+    s->batch_owner = NULL;
     while (z.calls < most && (c = first(&s->queue)) && !c->doom.code) {
         if (z.calls > 0 && (z.events + z.puts + c->n_events + c->n_puts > SH_BATCH_RECORDS_MAX ||
                             z.bytes + c->bytes > SH_BATCH_BYTES_MAX)) {
             break;
         }
+        if (c->owner && s->batch_owner && c->owner != s->batch_owner) {
+            break;
+        }
+        s->batch_owner = c->owner ? c->owner : s->batch_owner;
         sh_list_unlink(&c->link);
         sh_list_push(&s->flying, &c->link);
         z.calls++;
@@ -261,18 +302,36 @@ static struct sizes gather(struct sh_store *s) {
     return z;
 }
 
+/* Of the rows that the owner left behind it: all but the last few hundred go, now and then. */
+static uint32_t cut_rows(struct sh_store *s, const struct sh_store_owner *o) {
+    if (!o || o->next % SH_STORE_OWNER_ROWS != 0) {
+        return 0;
+    }
+    sh_buf_bytes32(&s->batch, SH_STR(SH_STORE_EVENTS));
+    sh_buf_bytes32(&s->batch, sh_str(o->journal));
+    sh_buf_u8(&s->batch, 2);
+    sh_buf_u64(&s->batch, o->next - 1);
+    return 1;
+}
+
 static bool encode_batch(struct sh_store *s, struct sizes *z) {
+    const struct sh_store_owner *o = s->batch_owner;
     sh_buf_clear(&s->batch);
     sh_buf_u32(&s->batch, SH_STORE_BATCH_MAGIC);
-    sh_buf_u32(&s->batch, (uint32_t)z->events);
+    sh_buf_u32(&s->batch, (uint32_t)z->events + (o ? 1 : 0));
     sh_buf_u32(&s->batch, 0);
+    if (o) { /* first, so that of two refusals it is the one that is told */
+        struct sh_event_record row = sh_store_fence(o);
+        sh_store_put_event(&s->batch, &row);
+    }
     sh_list_each (node, &s->flying) {
         const struct call *c = sh_container_of(node, struct call, link);
         sh_buf_add(&s->batch, c->events.p, c->events.len);
     }
     z->puts = fold_puts(s, z->puts, &s->batch);
+    uint32_t cuts = cut_rows(s, o);
     if (!s->batch.failed) {
-        write_u32_at(&s->batch, 8, (uint32_t)z->puts);
+        write_u32_at(&s->batch, 8, (uint32_t)z->puts + cuts);
     }
     return !s->batch.failed;
 }
@@ -318,6 +377,10 @@ static void count(struct sh_store *s) {
                           (const uint8_t *)s->batch.p + s->batch.len, false};
     uint64_t events = sh_reader_u32(&r);
     uint64_t records = sh_reader_u32(&r);
+    if (s->batch_owner) { /* its row is nobody's event */
+        events--;
+        records -= s->batch_owner->next % SH_STORE_OWNER_ROWS == 0;
+    }
     s->stats.transactions++;
     s->stats.events += events;
     s->stats.records += records;
@@ -330,6 +393,9 @@ static void count(struct sh_store *s) {
 static void succeeded(struct sh_store *s) {
     struct call *c = NULL;
     count(s);
+    if (s->batch_owner) {
+        s->batch_owner->next++;
+    }
     while ((c = first(&s->flying))) {
         settle(s, c, NULL);
     }
@@ -360,8 +426,30 @@ static bool shares_workflow(const struct call *a, const struct call *b) {
     return false;
 }
 
+/* Somebody else has taken over: nothing that is waiting goes in, nor what comes later. */
+static void fenced(struct sh_store *s) {
+    struct sh_store_owner *o = s->batch_owner;
+    struct sh_list *const lists[] = {&s->flying, &s->queue};
+    sh_store_owner_lose(o);
+    for (size_t i = 0; i < 2; i++) {
+        sh_list_each (node, lists[i]) {
+            struct call *c = sh_container_of(node, struct call, link);
+            if (c->owner == o && !c->doom.code) {
+                c->doom = o->lost;
+            }
+        }
+    }
+    s->probe_left = 0;
+    sh_list_move(&s->flying, &s->queue);
+    sh_list_move(&s->queue, &s->flying);
+}
+
 static void refused(struct sh_store *s, const struct sh_err *err) {
     size_t n = 0;
+    if (s->batch_owner && sh_store_fenced_by(s->batch_owner, err)) {
+        fenced(s);
+        return;
+    }
     sh_list_each (node, &s->flying) {
         n++;
     }

@@ -241,6 +241,11 @@ bool sh_store_get_put(struct sh_reader *r, struct sh_store_put_view *ret) {
     ret->key = sh_reader_bytes32(r);
     uint8_t written = sh_reader_u8(r);
     ret->value = NULL;
+    ret->cut = 0;
+    if (written == 2 && sh_str_eqz(table, SH_STORE_EVENTS)) {
+        ret->cut = sh_reader_u64(r);
+        return !r->failed && ret->key.len > 0 && ret->cut > 0 && ret->cut <= INT64_MAX;
+    }
     if (r->failed || written > 1 || !table_of(table, &ret->table)) {
         return false;
     }

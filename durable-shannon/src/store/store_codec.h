@@ -4,6 +4,7 @@
  * batch "SHB1":  u32 magic, u32 n_events, u32 n_puts, then
  *   event:       bytes32 workflow, u64 seq, u64 time_us, bytes32 type, bytes32 body, 32 bytes hash
  *   put:         bytes32 table name, bytes32 key, u8 0 = delete | 1 = write, then a value (object)
+ *   cut:         among the puts: bytes32 "event", bytes32 workflow, u8 2, u64 last seq to go
  * value:         u8 tag, then  0 null  1 false  2 true  3 u64 (two's complement)  4 u64 (IEEE bits)
  *                5 bytes32 UTF-8  6 u32 n, n values  7 u32 n, n times bytes32 name, value
  * Text would round reals at the reader and has no cheap end; trees are exact and bounded. */
@@ -31,7 +32,9 @@ struct sh_store_put_view {
     enum sh_table table;
     struct sh_str key;
     json_t *value;
+    uint64_t cut; /* not 0: table and value mean nothing */
 };
+#define SH_STORE_EVENTS "event"
 bool sh_store_get_put(struct sh_reader *r, struct sh_store_put_view *ret);
 
 #endif

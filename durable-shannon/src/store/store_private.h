@@ -5,7 +5,7 @@
 #include "store/store.h"
 
 /* The version of the tables and of the batch format, kept as meta:schema. */
-#define SH_STORE_SCHEMA 1
+#define SH_STORE_SCHEMA 5 /* 5: owners are fenced; what wrote 4 and before would not see it */
 
 /* A backend. Every callback runs on the loop, once, never inside the call that asked for it; views
  * given to commit and to the reads are the store's and live until the answer. */
@@ -23,6 +23,7 @@ struct sh_store_ops {
                 void *arg);
     void (*list)(void *backend, enum sh_table t, const struct sh_store_filter *f,
                  sh_store_records_fn cb, void *arg);
+    void (*reclaim)(void *backend, sh_store_records_fn cb, void *arg);
     void (*query)(void *backend, struct sh_str surql, sh_store_records_fn cb, void *arg);
 };
 
@@ -45,6 +46,7 @@ struct sh_store {
     bool in_flight;
     size_t probe, probe_left; /* a refused batch is tried again in parts of `probe` calls */
     struct sh_buf batch;
+    struct sh_store_owner *batch_owner; /* whose row is in it, or NULL */
     uint64_t submitted, settled;
     struct sh_err poison; /* code 0: none */
     struct sh_list reads; /* waiting for their ticket */

@@ -9,7 +9,7 @@ struct backend {
     struct sh_native_db *db;
 };
 
-enum wait_kind { WAIT_DONE, WAIT_CLOSE, WAIT_EVENTS, WAIT_RECORDS, WAIT_QUERY };
+enum wait_kind { WAIT_DONE, WAIT_CLOSE, WAIT_EVENTS, WAIT_RECORDS, WAIT_QUERY, WAIT_PAGE };
 
 /* One question under way. */
 struct wait {
@@ -148,6 +148,11 @@ static void tell_records(struct wait *w) {
     if (!failed && w->kind == WAIT_QUERY) {
         records = parse(sh_strn(w->reply->bytes, w->reply->len));
         total = json_array_size(records);
+    } else if (!failed && w->kind == WAIT_PAGE) {
+        sh_auto(sh_json_done) json_t *results = parse(sh_strn(w->reply->bytes, w->reply->len));
+        json_t *page = json_array_get(results, 0);
+        records = json_is_array(page) ? json_incref(page) : NULL;
+        total = json_array_size(records);
     } else if (!failed) {
         records = decode_records(w->reply, &total);
     }
@@ -174,6 +179,7 @@ static void on_loop(struct sh_msg *msg) {
         break;
     case WAIT_RECORDS:
     case WAIT_QUERY:
+    case WAIT_PAGE:
         tell_records(w);
         break;
     }
@@ -282,9 +288,25 @@ static char *filter_text(enum sh_table t, const struct sh_store_filter *f) {
     return sh_json_text(all);
 }
 
+/* A page of a whole table in key order, which is how the database keeps it: it reads no further. */
+static void surreal_page(struct backend *b, enum sh_table t, const struct sh_store_filter *f,
+                         sh_store_records_fn cb, void *arg) {
+    struct wait *w = wait_new(b, WAIT_PAGE, arg);
+    sh_auto(sh_free_p) char *text =
+        sh_asprintf("SELECT *, record::id(id) AS id FROM %s LIMIT %zu START %zu", sh_table_name(t),
+                    f->limit, f->offset);
+    struct sh_str s = sh_str(text);
+    w->records = cb;
+    sh_native_query(b->db, bytes(s), s.len, NULL, 0, on_reply, w);
+}
+
 static void surreal_list(void *backend, enum sh_table t, const struct sh_store_filter *f,
                          sh_store_records_fn cb, void *arg) {
     struct backend *b = backend;
+    if (f->uncounted) {
+        surreal_page(b, t, f, cb, arg);
+        return;
+    }
     struct wait *w = wait_new(b, WAIT_RECORDS, arg);
     sh_auto(sh_free_p) char *text = filter_text(t, f);
     struct sh_str s = sh_str(text);
@@ -299,6 +321,13 @@ static void surreal_query(void *backend, struct sh_str surql, sh_store_records_f
     sh_native_query(b->db, bytes(surql), surql.len, NULL, 0, on_reply, w);
 }
 
+static void surreal_reclaim(void *backend, sh_store_records_fn cb, void *arg) {
+    struct backend *b = backend;
+    struct wait *w = wait_new(b, WAIT_RECORDS, arg);
+    w->records = cb;
+    sh_native_reclaim(b->db, on_reply, w);
+}
+
 const struct sh_store_ops sh_store_surreal_ops = {
     .open = surreal_open,
     .close = surreal_close,
@@ -306,5 +335,6 @@ const struct sh_store_ops sh_store_surreal_ops = {
     .read_events = surreal_read_events,
     .get = surreal_get,
     .list = surreal_list,
+    .reclaim = surreal_reclaim,
     .query = surreal_query,
 };

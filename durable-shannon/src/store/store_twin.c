@@ -368,6 +368,13 @@ static void twin_list(void *backend, enum sh_table t, const struct sh_store_filt
     post(op);
 }
 
+static void twin_reclaim(void *backend, sh_store_records_fn cb, void *arg) {
+    struct op *op = op_new(backend, OP_RECORDS, arg);
+    op->records = cb;
+    op->rows = json_array();
+    post(op);
+}
+
 static void twin_query(void *backend, struct sh_str surql, sh_store_records_fn cb, void *arg) {
     struct op *op = op_new(backend, OP_RECORDS, arg);
     (void)surql;
@@ -384,5 +391,6 @@ const struct sh_store_ops sh_store_twin_ops = {
     .read_events = twin_read_events,
     .get = twin_get,
     .list = twin_list,
+    .reclaim = twin_reclaim,
     .query = twin_query,
 };

@@ -88,6 +88,9 @@ static int apply_puts(json_t *state, struct sh_reader *r, uint32_t n, struct sh_
         if (!sh_store_get_put(r, &put)) {
             return malformed(err);
         }
+        if (put.cut) {
+            continue;
+        }
         json_t *table = json_object_get(state, sh_table_name(put.table));
         if (put.value) {
             json_object_del(put.value, "id");
@@ -99,6 +102,31 @@ static int apply_puts(json_t *state, struct sh_reader *r, uint32_t n, struct sh_
     return 0;
 }
 
+/* Cuts come before the batch's events, though they stand behind them. */
+static int apply_cuts(json_t *state, struct sh_reader r, uint32_t n_events, uint32_t n_puts,
+                      struct sh_err *err) {
+    for (uint32_t i = 0; i < n_events; i++) {
+        struct sh_event_record e;
+        if (!sh_store_get_event(&r, &e)) {
+            return malformed(err);
+        }
+    }
+    for (uint32_t i = 0; i < n_puts; i++) {
+        struct sh_store_put_view put = {0};
+        if (!sh_store_get_put(&r, &put)) {
+            return malformed(err);
+        }
+        json_t *journal =
+            put.cut ? json_object_getn(json_object_get(state, EVENTS), put.key.p, put.key.len)
+                    : NULL;
+        while (journal && json_array_size(journal) > 0 && seq_at(journal, 0) <= put.cut) {
+            json_array_remove(journal, 0);
+        }
+        json_decref(put.value);
+    }
+    return 0;
+}
+
 static int apply_in_place(json_t *state, struct sh_str batch, struct sh_err *err) {
     struct sh_reader r = {(const uint8_t *)batch.p, (const uint8_t *)batch.p + batch.len, false};
     uint32_t magic = sh_reader_u32(&r);
@@ -106,6 +134,9 @@ static int apply_in_place(json_t *state, struct sh_str batch, struct sh_err *err
     uint32_t n_puts = sh_reader_u32(&r);
     if (r.failed || magic != SH_STORE_BATCH_MAGIC) {
         return malformed(err);
+    }
+    if (apply_cuts(state, r, n_events, n_puts, err) < 0) {
+        return -SH_E_INVAL;
     }
     for (uint32_t i = 0; i < n_events; i++) {
         struct sh_event_record e;
@@ -124,15 +155,40 @@ static int apply_in_place(json_t *state, struct sh_str batch, struct sh_err *err
     return failed;
 }
 
+static void copy_journal(json_t *to, const json_t *state, struct sh_str workflow) {
+    json_t *journals = json_object_get(to, EVENTS);
+    json_t *journal = json_object_getn(json_object_get(state, EVENTS), workflow.p, workflow.len);
+    if (journal && !json_object_getn(journals, workflow.p, workflow.len)) {
+        json_object_setn_new(journals, workflow.p, workflow.len, json_copy(journal));
+    }
+}
+
+/* A state with all that decides whether the batch can be applied: the journals that it touches. */
+static json_t *touched(const json_t *state, struct sh_str batch) {
+    struct sh_reader r = {(const uint8_t *)batch.p, (const uint8_t *)batch.p + batch.len, false};
+    json_t *copy = sh_twin_state_new();
+    sh_reader_u32(&r);
+    uint32_t n_events = sh_reader_u32(&r), n_puts = sh_reader_u32(&r);
+    struct sh_event_record e;
+    struct sh_store_put_view put = {0};
+    for (uint32_t i = 0; i < n_events && sh_store_get_event(&r, &e); i++) {
+        copy_journal(copy, state, e.workflow);
+    }
+    for (uint32_t i = 0; i < n_puts && sh_store_get_put(&r, &put); i++) {
+        if (put.cut) {
+            copy_journal(copy, state, put.key);
+        }
+        json_decref(put.value);
+        put.value = NULL;
+    }
+    return copy;
+}
+
 int sh_twin_state_apply(json_t *state, struct sh_str batch, struct sh_err *err) {
     /* Tried on a copy: a batch that fails in the middle leaves nothing. */
-    sh_auto(sh_json_done) json_t *copy = sh_twin_state_copy(state);
+    sh_auto(sh_json_done) json_t *copy = touched(state, batch);
     int r = apply_in_place(copy, batch, err);
-    if (r == 0) {
-        json_object_clear(state);
-        json_object_update(state, copy);
-    }
-    return r;
+    return r == 0 ? apply_in_place(state, batch, err) : r;
 }
 
 json_t *sh_twin_state_events(const json_t *state, struct sh_str workflow, uint64_t after,
@@ -206,6 +262,6 @@ json_t *sh_twin_state_list(const json_t *state, enum sh_table t, const struct sh
         json_array_append_new(page, with_id(it->record, it->key));
     }
     sh_free(rows);
-    *ret_total = n;
+    *ret_total = f->uncounted ? json_array_size(page) : n;
     return page;
 }

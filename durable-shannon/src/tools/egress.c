@@ -1,6 +1,6 @@
 /* The one egress check. Ranges are those of the IANA special-purpose registries (RFC 6890 and its
  * successors). */
-#include "tools/egress.h"
+#include "tools/egress_private.h"
 
 #include <arpa/inet.h>
 #include <curl/curl.h>
@@ -81,8 +81,7 @@ static enum sh_address_class class6(const struct in6_addr *address) {
     return SH_ADDRESS_PUBLIC;
 }
 
-/* The address in IPv6 form, and the port; false for other families. */
-static bool unpack(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port) {
+bool sh_egress_unpack(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *ret_port) {
     if (addr->sa_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, addr, sizeof(in));
@@ -105,7 +104,7 @@ static bool unpack(const struct sockaddr *addr, struct in6_addr *ret, uint16_t *
 enum sh_address_class sh_address_class(const struct sockaddr *addr) {
     struct in6_addr address;
     uint16_t port = 0;
-    return unpack(addr, &address, &port) ? class6(&address) : SH_ADDRESS_REFUSED;
+    return sh_egress_unpack(addr, &address, &port) ? class6(&address) : SH_ADDRESS_REFUSED;
 }
 
 static void free_url(CURLU **u) {
@@ -184,7 +183,7 @@ int sh_egress_peer_parse(const char *url, const char *what, struct sh_egress_pee
     return 0;
 }
 
-static bool is_localhost(const char *host) {
+bool sh_egress_is_localhost(const char *host) {
     static const char name[] = "localhost";
     size_t n = strlen(host);
     size_t m = sizeof(name) - 1;
@@ -194,12 +193,13 @@ static bool is_localhost(const char *host) {
 bool sh_egress_peer_allows(const struct sh_egress_peer *peer, const struct sockaddr *addr) {
     struct in6_addr address;
     uint16_t port = 0;
-    if (!unpack(addr, &address, &port) || port != peer->port) {
+    if (!sh_egress_unpack(addr, &address, &port) || port != peer->port) {
         return false;
     }
     if (peer->literal) {
         return memcmp(&address, &peer->address, sizeof(address)) == 0;
     }
     enum sh_address_class class = class6(&address);
-    return is_localhost(peer->host) ? class == SH_ADDRESS_LOOPBACK : class != SH_ADDRESS_REFUSED;
+    return sh_egress_is_localhost(peer->host) ? class == SH_ADDRESS_LOOPBACK
+                                              : class != SH_ADDRESS_REFUSED;
 }

@@ -1,143 +1,73 @@
 /* One attempt at a chat completion: build, send, read, and say whether trying again can help. The
- * engine journals attempts and repeats them; nothing here waits or repeats.
+ * engine journals attempts and repeats them; nothing here waits or repeats. Where others may stand
+ * in for a model that cannot answer, they are asked in the same attempt, each under a key of its
+ * own, as long as no text of an answer was shown.
  *
  * A run is pinned while one of its callbacks is on the stack, because on_delta may cancel it. */
 #include <stdio.h>
 
-#include "tools/llm_openai.h"
+#include "tools/foreign_schema.h"
+#include "tools/llm_wire.h"
 #include "tools/secret.h"
 
-#define LLM_TIMEOUT_MS 300000ULL
-#define LLM_CONNECT_MS 10000ULL
 #define HINT                                                                                       \
     "; check [llm] base_url and model in shannon.toml, or SHANNON_LLM_BASE_URL and "               \
     "SHANNON_LLM_MODEL"
 
-struct sh_tool_run {
-    struct sh_tools *tools;
+struct llm_run {
+    struct sh_tool_run base;
     struct sh_http *http;
     struct sh_llm_stream stream;
-    bool streaming, pinned, canceled;
+    const struct sh_llm_config *chain[SH_LLM_FALLBACKS_MAX + 1]; /* who is asked, in this order */
+    size_t n_chain, turn;
+    const struct sh_llm_config *c; /* whose turn it is */
+    json_t *args;
+    char *idempotency_key, *traceparent; /* or NULL */
+    bool streaming, pinned, canceled, shown, again;
     struct sh_secret key;
     char *asked_model;
     size_t asked_bytes;
     uint64_t timeout_ms;
+    struct sh_timer silence; /* no byte came for too long */
     void (*on_delta)(void *arg, struct sh_str text);
+    void (*on_alive)(void *arg);
     void (*done)(void *arg, const struct sh_tool_outcome *outcome);
     void *arg;
 };
 
-/* Configuration. */
-
-static int check_prices(const json_t *prices, struct sh_err *err) {
-    static const char *const known[] = {"input", "output", NULL};
-    const char *model = NULL;
-    json_t *entry = NULL;
-    if (prices && !json_is_object(prices)) {
-        return sh_fail(
-            err, SH_E_INVAL,
-            "[llm] prices: expected a table {MODEL = {input, output}} in USD per million "
-            "tokens");
-    }
-    json_object_foreach((json_t *)(uintptr_t)prices, model, entry) {
-        int r = json_is_object(entry) ? sh_json_only(entry, known, "[llm] prices entry", err)
-                                      : -SH_E_INVAL;
-        const char *side = NULL;
-        json_t *usd = NULL;
-        json_object_foreach(entry, side, usd) {
-            double v = json_number_value(usd);
-            r = json_is_number(usd) && v >= 0 && v <= 1e9 ? r : -SH_E_INVAL;
-        }
-        if (r) {
-            return sh_fail(err, SH_E_INVAL,
-                           "[llm] prices.%.80s: expected {input, output}, each a number from 0: "
-                           "USD per million tokens",
-                           model);
-        }
-    }
-    return 0;
-}
-
-static char *copy_or_null(const char *s) {
-    return s && s[0] ? sh_strdup(s) : NULL;
-}
-
-int sh_llm_config_init(const struct sh_tools_config *from, struct sh_llm_config *ret,
-                       struct sh_err *err) {
-    const char *url = from->llm_base_url ? from->llm_base_url : "http://127.0.0.1:11434/v1";
-    const char *provider = from->llm_provider ? from->llm_provider : "openai";
-    const char *model = from->llm_model ? from->llm_model : "llama3.2";
-    if (strcmp(provider, "openai") != 0) {
-        return sh_fail(err, SH_E_UNSUPPORTED,
-                       "[llm] provider: expected \"openai\" (any server with its chat completions: "
-                       "OpenAI, Ollama, llama.cpp, vLLM), not \"%.64s\"",
-                       provider);
-    }
-    if (model[0] == '\0') {
-        return sh_fail(err, SH_E_INVAL, "[llm] model: expected the name of a model");
-    }
-    struct sh_egress_peer peer;
-    int r = sh_egress_peer_parse(url, "[llm] base_url", &peer, err);
-    if (r == 0) {
-        r = check_prices(from->llm_prices, err);
-    }
-    if (r) {
-        return r;
-    }
-    size_t n = strlen(url);
-    while (n && url[n - 1] == '/') {
-        n--;
-    }
-    *ret = (struct sh_llm_config){
-        .base_url = sh_strndup0(url, n),
-        .url = sh_asprintf("%.*s/chat/completions", (int)n, url),
-        .model = sh_strdup(model),
-        .provider = sh_strdup(provider),
-        .key_env = copy_or_null(from->llm_api_key_env),
-        .key_file = copy_or_null(from->llm_api_key_file),
-        .timeout_ms = from->llm_timeout_ms ? from->llm_timeout_ms : LLM_TIMEOUT_MS,
-        .prices = from->llm_prices ? json_deep_copy(from->llm_prices) : NULL,
-        .peer = peer,
-    };
-    return 0;
-}
-
-void sh_llm_config_done(struct sh_llm_config *c) {
-    sh_free(c->base_url);
-    sh_free(c->url);
-    sh_free(c->model);
-    sh_free(c->provider);
-    sh_free(c->key_env);
-    sh_free(c->key_file);
-    json_decref(c->prices);
-    *c = (struct sh_llm_config){0};
-}
-
 /* The end of a run. */
 
-static void run_free(struct sh_tool_run *run) {
-    run->tools->running--;
+static void run_free(struct llm_run *run) {
+    run->base.tools->running--;
+    sh_timer_stop(&run->silence);
+    json_decref(run->args);
+    sh_free(run->idempotency_key);
+    sh_free(run->traceparent);
     sh_llm_stream_done(&run->stream);
     sh_secret_done(&run->key);
     sh_free(run->asked_model);
     sh_free(run);
 }
 
-static void tell(struct sh_tool_run *run, const struct sh_tool_outcome *outcome) {
+static void tell(struct llm_run *run, const struct sh_tool_outcome *outcome) {
     if (!run->canceled) {
         run->done(run->arg, outcome);
     }
 }
 
-static void fail_with(struct sh_tool_run *run, const struct sh_err *err, bool retryable,
+static void fail_with(struct llm_run *run, const struct sh_err *err, bool retryable,
                       uint64_t retry_after_ms) {
+    if (retryable && run->turn + 1 < run->n_chain && !run->shown) {
+        run->again = true; /* another stands in */
+        return;
+    }
     struct sh_tool_outcome outcome = {
         .err = err, .retryable = retryable, .retry_after_ms = retry_after_ms};
     tell(run, &outcome);
 }
 
 /* What came instead of an answer: no secrets, one line, short. */
-static void quote(const struct sh_tool_run *run, struct sh_str text, char *out, size_t size) {
+static void quote(const struct llm_run *run, struct sh_str text, char *out, size_t size) {
     sh_auto(sh_buf_done) struct sh_buf clean;
     sh_buf_init(&clean, SH_ACTIVITY_RESULT_MAX);
     size_t n = text.len < 4096 ? text.len : 4096;
@@ -146,8 +76,8 @@ static void quote(const struct sh_tool_run *run, struct sh_str text, char *out, 
 }
 
 /* No whole answer came over the wire. */
-static void fail_transport(struct sh_tool_run *run, const struct sh_err *why) {
-    const char *url = run->tools->llm.url;
+static void fail_transport(struct llm_run *run, const struct sh_err *why) {
+    const char *url = run->c->url;
     struct sh_err err = {0};
     bool retryable = sh_code_info(why->code)->retryable;
     if (why->code == SH_E_TIMEOUT) {
@@ -182,9 +112,9 @@ static bool worth_again(int status, struct sh_str code) {
     return status >= 500 || status == 408 || status == 409 || status == 425 || status == 429;
 }
 
-static void fail_status(struct sh_tool_run *run, int status, struct sh_str body,
+static void fail_status(struct llm_run *run, int status, struct sh_str body,
                         uint64_t retry_after_ms) {
-    const struct sh_llm_config *c = &run->tools->llm;
+    const struct sh_llm_config *c = run->c;
     sh_auto(sh_json_done) json_t *doc = NULL;
     struct sh_str code;
     struct sh_str said = sh_openai_error(body, &doc, &code);
@@ -211,7 +141,7 @@ static void fail_status(struct sh_tool_run *run, int status, struct sh_str body,
     fail_with(run, &err, again, retry_after_ms);
 }
 
-static void fail_answer(struct sh_tool_run *run, const struct sh_err *why, bool retryable,
+static void fail_answer(struct llm_run *run, const struct sh_err *why, bool retryable,
                         struct sh_str body) {
     char text[120];
     char reason[240];
@@ -221,33 +151,113 @@ static void fail_answer(struct sh_tool_run *run, const struct sh_err *why, bool 
     sh_fail(&err, why->code,
             "the answer of the LLM server at %.120s cannot be used: %s; it says "
             "\"%s\"",
-            run->tools->llm.url, reason, text);
+            run->c->url, reason, text);
     fail_with(run, &err, retryable, 0);
 }
 
-static void succeed(struct sh_tool_run *run, const struct sh_llm_answer *answer) {
+/* "```json ... ```", which models put around what they were asked to give bare. */
+static struct sh_str unfenced(struct sh_str s) {
+    while (s.len && strchr(" \t\r\n", s.p[s.len - 1]) && s.p[s.len - 1]) {
+        s.len--;
+    }
+    while (s.len && strchr(" \t\r\n", *s.p) && *s.p) {
+        s = sh_strn(s.p + 1, s.len - 1);
+    }
+    const char *line = s.len ? memchr(s.p, '\n', s.len) : NULL;
+    if (line && s.len > 6 && memcmp(s.p, "```", 3) == 0 && memcmp(s.p + s.len - 3, "```", 3) == 0 &&
+        line < s.p + s.len - 3) {
+        return sh_strn(line + 1, (size_t)(s.p + s.len - 3 - line - 1));
+    }
+    return s;
+}
+
+/* The call by which a protocol gives JSON answers becomes the answer. */
+static void take_json_tool(struct sh_llm_answer *a) {
+    for (size_t i = 0; i < a->n_calls; i++) {
+        struct sh_llm_call *call = &a->calls[i];
+        if (call->name && strcmp(call->name, SH_LLM_JSON_TOOL) == 0) {
+            sh_buf_clear(&a->content);
+            sh_buf_add(&a->content, call->arguments.p, call->arguments.len);
+            sh_free(call->id);
+            sh_free(call->name);
+            sh_buf_done(&call->arguments);
+            a->calls[i] = a->calls[--a->n_calls];
+            if (a->n_calls == 0) {
+                a->finish_reason = sh_free(a->finish_reason);
+                a->finish_reason = sh_strdup("stop");
+            }
+            return;
+        }
+    }
+}
+
+/* An answer that was asked for as JSON is JSON, and fits its schema. */
+static int check_format(const struct llm_run *run, struct sh_llm_answer *a, struct sh_err *err) {
+    const json_t *format = json_object_get(run->args, "response_format");
+    struct sh_str type = sh_json_get_str(format, "type");
+    const json_t *schema = json_object_get(json_object_get(format, "json_schema"), "schema");
+    bool by_schema = sh_str_eqz(type, "json_schema");
+    sh_auto(sh_json_done) json_t *value = NULL;
+    struct sh_err why = {0};
+    if (!by_schema && !sh_str_eqz(type, "json_object")) {
+        return 0;
+    }
+    take_json_tool(a);
+    if (a->n_calls) {
+        return 0; /* it wants to know more before it answers */
+    }
+    struct sh_str text = unfenced(sh_buf_str(&a->content));
+    sh_auto(sh_free_p) char *copy = sh_strndup0(text.p ? text.p : "", text.len);
+    if (sh_json_parse_foreign(text, SH_ACTIVITY_RESULT_MAX, &value, &why) != 0) {
+        return sh_fail(err, SH_E_UPSTREAM, "JSON was asked for and it is none (%s%s)", why.message,
+                       a->finish_reason && strcmp(a->finish_reason, "length") == 0
+                           ? "; it was cut off: raise max_tokens"
+                           : "");
+    }
+    if (!by_schema && !json_is_object(value)) {
+        return sh_fail(err, SH_E_UPSTREAM, "a JSON object was asked for and it is none");
+    }
+    if (by_schema && schema && sh_foreign_schema_check(schema, value, "content", &why) != 0) {
+        return sh_fail(err, why.code == SH_E_LIMIT ? SH_E_LIMIT : SH_E_UPSTREAM,
+                       "it does not fit the schema that was asked for: %s", why.message);
+    }
+    sh_buf_clear(&a->content);
+    sh_buf_adds(&a->content, copy);
+    return 0;
+}
+
+static void succeed(struct llm_run *run, struct sh_llm_answer *answer) {
     struct sh_err err = {0};
     json_t *result = NULL;
-    int r = sh_openai_result(&run->tools->llm, answer, sh_str(run->asked_model), run->asked_bytes,
-                             &result, &err);
+    int r = check_format(run, answer, &err);
+    if (r) {
+        sh_auto(sh_free_p) char *said =
+            sh_strndup0(answer->content.p ? answer->content.p : "",
+                        answer->content.len < 400 ? answer->content.len : 400);
+        fail_answer(run, &err, r == -SH_E_UPSTREAM, sh_str(said));
+        return;
+    }
+    r = sh_openai_result(run->c, answer, sh_str(run->asked_model), run->asked_bytes, &result, &err);
     if (r) {
         fail_answer(run, &err, false, (struct sh_str){0});
         return;
     }
+    result = sh_secret_clean(&run->key, result);
     struct sh_tool_outcome outcome = {.result = result};
     tell(run, &outcome);
     json_decref(result);
 }
 
-static void read_plain(struct sh_tool_run *run, struct sh_str body) {
+static void read_plain(struct llm_run *run, struct sh_str body) {
     struct sh_llm_answer answer;
     struct sh_err err = {0};
     sh_llm_answer_init(&answer);
-    if (sh_openai_read(body, &answer, &err) != 0) {
+    if (run->c->wire->read(body, &answer, &err) != 0) {
         fail_answer(run, &err, false, body);
     } else {
         struct sh_str text = sh_buf_str(&answer.content);
         if (run->on_delta && text.len) {
+            run->shown = true;
             run->on_delta(run->arg, text);
         }
         succeed(run, &answer);
@@ -255,7 +265,7 @@ static void read_plain(struct sh_tool_run *run, struct sh_str body) {
     sh_llm_answer_done(&answer);
 }
 
-static void read_stream(struct sh_tool_run *run) {
+static void read_stream(struct llm_run *run) {
     struct sh_llm_stream *s = &run->stream;
     struct sh_str seen = s->said ? sh_str(s->said) : sh_buf_str(&s->plain);
     bool empty = !s->answer.finish_reason && !s->answer.content.len && !s->answer.n_calls;
@@ -270,11 +280,29 @@ static void read_stream(struct sh_tool_run *run) {
     }
 }
 
+static int send_request(struct llm_run *run, struct sh_err *err);
+
+/* After an outcome: the next in the chain, or the end. */
+static void go_on(struct llm_run *run) {
+    struct sh_err err = {0};
+    while (run->again && !run->canceled) {
+        run->again = false;
+        run->turn++;
+        if (send_request(run, &err) == 0) {
+            run->pinned = false;
+            return;
+        }
+        fail_with(run, &err, run->turn + 1 < run->n_chain, 0);
+    }
+    run_free(run);
+}
+
 static void on_http_done(void *arg, int status, struct sh_str body, uint64_t retry_after_ms,
                          const struct sh_err *err) {
-    struct sh_tool_run *run = arg;
+    struct llm_run *run = arg;
     run->pinned = true;
     run->http = NULL;
+    sh_timer_stop(&run->silence);
     if (run->streaming && !run->canceled) {
         sh_llm_stream_finish(&run->stream);
         body = sh_buf_str(&run->stream.plain);
@@ -290,12 +318,39 @@ static void on_http_done(void *arg, int status, struct sh_str body, uint64_t ret
     } else {
         read_stream(run);
     }
-    run_free(run);
+    go_on(run);
+}
+
+/* Connected, and then nothing: a model that hangs is given up long before the whole time is. */
+static void on_silence(struct sh_timer *t) {
+    struct llm_run *run = sh_container_of(t, struct llm_run, silence);
+    struct sh_err err = {0};
+    run->pinned = true;
+    sh_http_cancel(run->http);
+    run->http = NULL;
+    bool none = run->stream.bytes == 0;
+    sh_fail(&err, SH_E_TIMEOUT, "the LLM server at %s %s for %llu ms ([llm] %s); %llu bytes came",
+            run->c->url, none ? "sent nothing" : "fell silent",
+            (unsigned long long)(none ? run->c->first_ms : run->c->between_ms),
+            none ? "first_token_timeout" : "between_tokens_timeout",
+            (unsigned long long)run->stream.bytes);
+    fail_with(run, &err, true, 0);
+    go_on(run);
+}
+
+static void listen_for(struct llm_run *run, uint64_t ms) {
+    if (run->streaming && ms) {
+        sh_timer_start(run->base.tools->loop, &run->silence, ms * 1000000, on_silence);
+    }
 }
 
 static void on_http_data(void *arg, struct sh_str bytes) {
-    struct sh_tool_run *run = arg;
+    struct llm_run *run = arg;
     run->pinned = true;
+    if (run->on_alive) {
+        run->on_alive(run->arg);
+    }
+    listen_for(run, run->c->between_ms);
     sh_llm_stream_feed(&run->stream, bytes);
     run->pinned = false;
     if (run->canceled) {
@@ -304,18 +359,19 @@ static void on_http_data(void *arg, struct sh_str bytes) {
 }
 
 static bool on_http_allow(void *arg, const struct sockaddr *addr) {
-    const struct sh_tool_run *run = arg;
-    return sh_egress_peer_allows(&run->tools->llm.peer, addr);
+    const struct llm_run *run = arg;
+    return sh_egress_peer_allows(&run->c->peer, addr);
 }
 
-void sh_tool_cancel(struct sh_tool_run *run) {
-    if (!run || run->canceled) {
+static void cancel(struct sh_tool_run *base) {
+    struct llm_run *run = (struct llm_run *)(void *)base;
+    if (run->canceled) {
         return;
     }
-    SH_ON_LOOP(run->tools->loop);
     run->canceled = true;
     run->stream.on_delta = NULL;
     run->on_delta = NULL;
+    sh_timer_stop(&run->silence);
     sh_http_cancel(run->http);
     run->http = NULL;
     if (!run->pinned) {
@@ -327,7 +383,7 @@ void sh_tool_cancel(struct sh_tool_run *run) {
 
 /* Header lines, owned; the secret one is wiped. */
 struct headers {
-    char *line[6];
+    char *line[7];
     size_t n;
 };
 
@@ -355,40 +411,79 @@ static int add_header(struct headers *h, const char *name, const char *value, st
     return 0;
 }
 
-static int make_headers(const struct sh_tool_run *run, const struct sh_tool_call *call,
-                        struct headers *h, struct sh_err *err) {
+static int make_headers(const struct llm_run *run, struct headers *h, struct sh_err *err) {
+    const struct sh_llm_wire *wire = run->c->wire;
+    int r = 0;
     h->line[h->n++] = sh_strdup("Content-Type: application/json");
     h->line[h->n++] = sh_strdup(run->streaming ? "Accept: text/event-stream, application/json"
                                                : "Accept: application/json");
-    int r = 0;
-    if (call->idempotency_key) {
-        r = add_header(h, "Idempotency-Key", call->idempotency_key, err);
+    if (wire->extra_header) {
+        h->line[h->n++] = sh_strdup(wire->extra_header);
     }
-    if (r == 0 && call->traceparent) {
-        r = add_header(h, "traceparent", call->traceparent, err);
+    if (run->idempotency_key) { /* another body gets another key (SEMANTICS 9) */
+        char suffix[24] = "";
+        if (run->turn) {
+            snprintf(suffix, sizeof(suffix), ".f%zu", run->turn);
+        }
+        sh_auto(sh_free_p) char *key = sh_asprintf("%s%s", run->idempotency_key, suffix);
+        r = add_header(h, "Idempotency-Key", key, err);
+    }
+    if (r == 0 && run->traceparent) {
+        r = add_header(h, "traceparent", run->traceparent, err);
     }
     if (r == 0 && run->key.len) { /* checked when it was read */
-        h->line[h->n++] = sh_asprintf("Authorization: Bearer %s", run->key.p);
+        h->line[h->n++] = sh_asprintf("%s: %s%s", wire->key_header, wire->key_prefix, run->key.p);
     }
     return r;
 }
 
-static int send_request(struct sh_tool_run *run, const struct sh_tool_call *call,
-                        struct sh_err *err) {
-    const struct sh_llm_config *c = &run->tools->llm;
+/* The arguments without what is ours, and without a model that this server does not have. */
+static json_t *args_for_turn(struct llm_run *run) {
+    json_t *args = json_copy(run->args);
+    struct sh_str model = sh_json_get_str(args, "model");
+    if (run->turn || sh_llm_model_find(run->base.tools, model)) {
+        json_object_del(args, "model");
+        model = (struct sh_str){0};
+    }
+    sh_free(run->asked_model);
+    run->asked_model = model.len ? sh_strndup0(model.p, model.len) : sh_strdup(run->c->model);
+    json_object_del(args, "fallback");
+    return args;
+}
+
+static void on_text(void *arg, struct sh_str text) {
+    struct llm_run *run = arg;
+    run->shown = true;
+    if (run->on_delta && sh_secret_in(&run->key, text)) {
+        sh_auto(sh_buf_done) struct sh_buf clean;
+        sh_buf_init(&clean, text.len * 3 + 1);
+        sh_secret_redact(&run->key, text, &clean);
+        run->on_delta(run->arg, sh_buf_str(&clean));
+    } else if (run->on_delta) {
+        run->on_delta(run->arg, text);
+    }
+}
+
+static int send_request(struct llm_run *run, struct sh_err *err) {
+    const struct sh_llm_config *c = run->c = run->chain[run->turn];
     sh_auto(headers_done) struct headers headers = {.n = 0};
+    sh_auto(sh_json_done) json_t *args = args_for_turn(run);
     sh_auto(sh_buf_done) struct sh_buf body;
     sh_buf_init(&body, SH_ACTIVITY_ARGS_MAX * 2);
-    sh_openai_request(c, call->args, run->streaming, &body);
-    if (body.failed) {
-        return sh_fail(err, SH_E_LIMIT,
-                       "llm: the request is larger than 2 MiB; send fewer messages");
+    sh_llm_stream_done(&run->stream);
+    sh_llm_stream_init(&run->stream, on_text, run);
+    run->stream.chunk = c->wire->chunk;
+    sh_secret_done(&run->key);
+    int r = sh_secret_read(c->key_env, c->key_file, &run->key, err);
+    r = r ? r : c->wire->request(c, args, run->streaming, &body, err);
+    if (r == 0 && body.failed) {
+        r = sh_fail(err, SH_E_LIMIT, "llm: the request is larger than 2 MiB; send fewer messages");
     }
-    int r = make_headers(run, call, &headers, err);
+    r = r ? r : make_headers(run, &headers, err);
     if (r) {
         return r;
     }
-    const char *lines[7] = {NULL};
+    const char *lines[8] = {NULL};
     for (size_t i = 0; i < headers.n; i++) {
         lines[i] = headers.line[i];
     }
@@ -400,41 +495,97 @@ static int send_request(struct sh_tool_run *run, const struct sh_tool_call *call
         .body = sh_buf_str(&body),
         .max_response_bytes = run->streaming ? SH_LLM_RESPONSE_MAX : SH_ACTIVITY_RESULT_MAX * 2,
         .timeout_ms = run->timeout_ms,
-        .connect_timeout_ms = run->timeout_ms < LLM_CONNECT_MS ? run->timeout_ms : LLM_CONNECT_MS,
+        .connect_timeout_ms = run->timeout_ms < c->connect_ms ? run->timeout_ms : c->connect_ms,
         .allow = on_http_allow,
         .on_data = run->streaming ? on_http_data : NULL,
         .done = on_http_done,
         .arg = run,
     };
-    return sh_http_start(run->tools->loop, &request, &run->http, err);
+    r = sh_http_start(run->base.tools->loop, &request, &run->http, err);
+    if (r == 0) {
+        listen_for(run, c->first_ms);
+    }
+    return r;
+}
+
+/* Who is asked: the model that was named, or the default and those that stand in for it, unless the
+ * arguments name others. */
+static int make_chain(struct llm_run *run, struct sh_err *err) {
+    const struct sh_tools *t = run->base.tools;
+    struct sh_str model = sh_json_get_str(run->args, "model");
+    const json_t *fallback = json_object_get(run->args, "fallback");
+    const struct sh_llm_config *named = sh_llm_model_find(t, model);
+    run->chain[run->n_chain++] = named ? named : &t->llm[0];
+    for (size_t i = 0; !fallback && !model.len && i < t->n_fallback; i++) {
+        run->chain[run->n_chain++] = t->fallback[i];
+    }
+    for (size_t i = 0; i < json_array_size(fallback); i++) {
+        const char *name = json_string_value(json_array_get(fallback, i));
+        const struct sh_llm_config *c = sh_llm_model_find(t, sh_str(name));
+        if (!c) {
+            return sh_fail(err, SH_E_INVAL,
+                           "llm.fallback: there is no model \"%.60s\"; the operator names them in "
+                           "[llm.models.NAME] of shannon.toml",
+                           name ? name : "");
+        }
+        run->chain[run->n_chain++] = c;
+    }
+    return 0;
+}
+
+/* Can one of them be asked? The first that cannot says why. */
+int sh_llm_ready(const struct sh_tools *t, const json_t *args, struct sh_err *err) {
+    struct llm_run run = {.base = {.tools = (struct sh_tools *)(uintptr_t)t},
+                          .args = (json_t *)(uintptr_t)args};
+    struct sh_err why = {0};
+    int r = make_chain(&run, err);
+    if (r) {
+        return r;
+    }
+    for (size_t i = 0; i < run.n_chain; i++) {
+        const struct sh_llm_config *c = run.chain[i];
+        struct sh_secret key = {0};
+        struct sh_err *first = i ? NULL : &why;
+        int unread = sh_secret_read(c->key_env, c->key_file, &key, first);
+        bool missing = key.len == 0 && c->needs_key;
+        sh_secret_done(&key);
+        if (!unread && !missing) {
+            return 0;
+        }
+        if (!unread) {
+            sh_fail(first, SH_E_UNCONFIGURED,
+                    "%s needs a key: set the variable %s, or name another in [llm] api_key_env of "
+                    "shannon.toml",
+                    c->provider, c->key_env ? c->key_env : "that api_key_env names");
+        }
+    }
+    *err = why;
+    return -why.code;
 }
 
 int sh_llm_start(struct sh_tools *t, const struct sh_tool_call *call, struct sh_tool_run **ret,
                  struct sh_err *err) {
-    struct sh_secret key = {0};
-    int r = sh_secret_read(t->llm.key_env, t->llm.key_file, &key, err);
-    if (r) {
-        return r;
-    }
-    struct sh_str model = sh_json_get_str(call->args, "model");
-    struct sh_tool_run *run = sh_new(struct sh_tool_run);
-    *run = (struct sh_tool_run){
-        .tools = t,
+    struct llm_run *run = sh_new(struct llm_run);
+    *run = (struct llm_run){
+        .base = {t, cancel},
+        .args = json_incref((json_t *)(uintptr_t)call->args),
+        .idempotency_key = call->idempotency_key ? sh_strdup(call->idempotency_key) : NULL,
+        .traceparent = call->traceparent ? sh_strdup(call->traceparent) : NULL,
         .streaming = call->on_delta != NULL,
-        .key = key,
-        .asked_model = model.len ? sh_strndup0(model.p, model.len) : sh_strdup(t->llm.model),
-        .timeout_ms = call->timeout_ms ? call->timeout_ms : t->llm.timeout_ms,
+        .timeout_ms = call->timeout_ms ? call->timeout_ms : t->llm[0].timeout_ms,
         .on_delta = call->on_delta,
+        .on_alive = call->on_alive,
         .done = call->done,
         .arg = call->arg,
     };
-    sh_llm_stream_init(&run->stream, call->on_delta, call->arg);
+    sh_llm_stream_init(&run->stream, NULL, NULL);
     t->running++;
-    r = send_request(run, call, err);
+    int r = make_chain(run, err);
+    r = r ? r : send_request(run, err);
     if (r) {
         run_free(run);
         return r;
     }
-    *ret = run;
+    *ret = &run->base;
     return 0;
 }

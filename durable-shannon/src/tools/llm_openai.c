@@ -1,10 +1,11 @@
 /* Only what the protocol names is sent and only what it names is taken over, member by member, so
  * that neither side reaches the other through us with something else. Servers differ in details
  * (content in parts, arguments as objects, no usage); those that are harmless are read as meant. */
-#include "tools/llm_openai.h"
+#include "tools/llm_wire.h"
 
-void sh_openai_request(const struct sh_llm_config *c, const json_t *args, bool stream,
-                       struct sh_buf *out) {
+static int make_request(const struct sh_llm_config *c, const json_t *args, bool stream,
+                        struct sh_buf *out, struct sh_err *err) {
+    (void)err;
     static const char *const members[] = {
         "messages",        "model", "temperature", "max_tokens", "tools", "tool_choice",
         "response_format", "stop",  "top_p",       "seed",       NULL};
@@ -25,6 +26,7 @@ void sh_openai_request(const struct sh_llm_config *c, const json_t *args, bool s
         json_object_set_new(body, "stream_options", options);
     }
     sh_json_dump(body, out);
+    return 0;
 }
 
 static void read_content(const json_t *message, struct sh_llm_answer *a) {
@@ -64,7 +66,7 @@ static int read_calls(const json_t *message, struct sh_llm_answer *a, struct sh_
 int sh_openai_read(struct sh_str body, struct sh_llm_answer *a, struct sh_err *err) {
     sh_auto(sh_json_done) json_t *doc = NULL;
     struct sh_err why = {0};
-    int r = sh_json_parse(body, SH_ACTIVITY_RESULT_MAX * 2, &doc, &why);
+    int r = sh_json_parse_foreign(body, SH_ACTIVITY_RESULT_MAX * 2, &doc, &why);
     if (r == -SH_E_LIMIT) {
         return sh_fail(err, SH_E_LIMIT, "%s", why.message);
     }
@@ -171,7 +173,7 @@ int sh_openai_result(const struct sh_llm_config *c, const struct sh_llm_answer *
 struct sh_str sh_openai_error(struct sh_str body, json_t **ret_doc, struct sh_str *ret_code) {
     *ret_code = (struct sh_str){0};
     *ret_doc = NULL;
-    if (sh_json_parse(body, SH_ACTIVITY_RESULT_MAX * 2, ret_doc, NULL) != 0) {
+    if (sh_json_parse_foreign(body, SH_ACTIVITY_RESULT_MAX * 2, ret_doc, NULL) != 0) {
         return (struct sh_str){0};
     }
     const json_t *error = json_object_get(*ret_doc, "error");
@@ -182,3 +184,11 @@ struct sh_str sh_openai_error(struct sh_str body, json_t **ret_doc, struct sh_st
     struct sh_str message = sh_json_get_str(error, "message");
     return message.len ? message : sh_json_get_str(*ret_doc, "message");
 }
+
+const struct sh_llm_wire sh_wire_openai = {
+    .path = "/chat/completions",
+    .key_header = "Authorization",
+    .key_prefix = "Bearer ",
+    .request = make_request,
+    .read = sh_openai_read,
+};

@@ -6,9 +6,6 @@
 #include "tools/llm_stream.h"
 #include "tools/tools_private.h"
 
-/* The request body. Members that are not the protocol's are left out. */
-void sh_openai_request(const struct sh_llm_config *c, const json_t *args, bool stream,
-                       struct sh_buf *out);
 /* Read a whole answer. fails  SH_E_UPSTREAM, SH_E_LIMIT: what is wrong with it */
 int sh_openai_read(struct sh_str body, struct sh_llm_answer *a, struct sh_err *err);
 /* The result that the agent sees, a new reference. `asked_model`, `asked_bytes`: of the request.

@@ -1,7 +1,7 @@
 /* Server-sent events as the WHATWG HTML standard reads them (section 9.2.6), of which chat
  * completions use `data` alone. Feeding stops at the first error: later bytes change nothing. Each
  * byte is looked at once; what is kept is bounded by an event and by the answer. */
-#include "tools/llm_stream.h"
+#include "tools/llm_wire.h"
 
 enum { PREFIX_KEPT = 2048, TOKENS_MOST = 1000000000 };
 
@@ -76,7 +76,7 @@ void sh_llm_stream_done(struct sh_llm_stream *s) {
     sh_buf_done(&s->data);
 }
 
-static void fail(struct sh_llm_stream *s, bool retryable, int code, const char *what) {
+void sh_llm_stream_fail(struct sh_llm_stream *s, bool retryable, int code, const char *what) {
     if (s->err.code == 0) {
         sh_fail(&s->err, code, "%s", what);
         s->retryable = retryable;
@@ -95,7 +95,8 @@ static struct sh_llm_call *call_for(struct sh_llm_stream *s, const json_t *piece
     }
     struct sh_llm_call *call = index == n ? sh_llm_answer_call(a) : NULL;
     if (!call) {
-        fail(s, false, SH_E_UPSTREAM, "its tool calls are numbered with gaps, or are too many");
+        sh_llm_stream_fail(s, false, SH_E_UPSTREAM,
+                           "its tool calls are numbered with gaps, or are too many");
     }
     return call;
 }
@@ -113,7 +114,8 @@ static void take_tool_calls(struct sh_llm_stream *s, const json_t *pieces) {
         sh_llm_keep(&call->name, sh_json_get_str(function, "name"));
         sh_buf_add(&call->arguments, arguments.p, arguments.len);
         if (call->arguments.failed) {
-            fail(s, false, SH_E_LIMIT, "the arguments of a tool call are larger than 1 MiB");
+            sh_llm_stream_fail(s, false, SH_E_LIMIT,
+                               "the arguments of a tool call are larger than 1 MiB");
         }
     }
 }
@@ -126,7 +128,7 @@ static void take_chunk(struct sh_llm_stream *s, const json_t *chunk) {
         struct sh_str said = json_is_string(error) ? sh_json_get_str(chunk, "error")
                                                    : sh_json_get_str(error, "message");
         s->said = s->said ? s->said : sh_strndup0(said.p, said.len < 4096 ? said.len : 4096);
-        fail(s, true, SH_E_UPSTREAM, "it reported an error");
+        sh_llm_stream_fail(s, true, SH_E_UPSTREAM, "it reported an error");
         return;
     }
     sh_llm_keep(&s->answer.model, sh_json_get_str(chunk, "model"));
@@ -134,7 +136,8 @@ static void take_chunk(struct sh_llm_stream *s, const json_t *chunk) {
     struct sh_str text = sh_json_get_str(delta, "content");
     sh_buf_add(&s->answer.content, text.p, text.len);
     if (s->answer.content.failed) {
-        fail(s, false, SH_E_LIMIT, "its answer is larger than 4 MiB; ask for fewer max_tokens");
+        sh_llm_stream_fail(s, false, SH_E_LIMIT,
+                           "its answer is larger than 4 MiB; ask for fewer max_tokens");
         return;
     }
     if (json_array_size(json_object_get(delta, "tool_calls"))) {
@@ -157,10 +160,10 @@ static void dispatch(struct sh_llm_stream *s) {
     json_t *chunk = NULL;
     if (sh_str_eqz(data, "[DONE]")) {
         s->done = true;
-    } else if (data.len && sh_json_parse(data, SH_SSE_EVENT_MAX, &chunk, NULL) != 0) {
-        fail(s, false, SH_E_UPSTREAM, "a part of its stream is not JSON");
+    } else if (data.len && sh_json_parse_foreign(data, SH_SSE_EVENT_MAX, &chunk, NULL) != 0) {
+        sh_llm_stream_fail(s, false, SH_E_UPSTREAM, "a part of its stream is not JSON");
     } else if (chunk) {
-        take_chunk(s, chunk);
+        (s->chunk ? s->chunk : take_chunk)(s, chunk);
     }
     json_decref(chunk);
     sh_buf_clear(&s->data);
@@ -184,7 +187,7 @@ static void take_line(struct sh_llm_stream *s) {
     }
     sh_buf_clear(&s->line);
     if (s->data.failed) {
-        fail(s, false, SH_E_LIMIT, "an event of its stream is larger than 1 MiB");
+        sh_llm_stream_fail(s, false, SH_E_LIMIT, "an event of its stream is larger than 1 MiB");
     }
 }
 
@@ -208,7 +211,7 @@ static void feed_events(struct sh_llm_stream *s, struct sh_str bytes) {
         sh_buf_add(&s->line, bytes.p + start, bytes.len - start);
     }
     if (s->line.failed) {
-        fail(s, false, SH_E_LIMIT, "a line of its stream is larger than 1 MiB");
+        sh_llm_stream_fail(s, false, SH_E_LIMIT, "a line of its stream is larger than 1 MiB");
     }
 }
 
@@ -248,7 +251,8 @@ void sh_llm_stream_feed(struct sh_llm_stream *s, struct sh_str bytes) {
     }
     sh_buf_add(&s->plain, bytes.p, bytes.len);
     if (s->plain.failed) {
-        fail(s, false, SH_E_LIMIT, "its answer is larger than 8 MiB; ask for fewer max_tokens");
+        sh_llm_stream_fail(s, false, SH_E_LIMIT,
+                           "its answer is larger than 8 MiB; ask for fewer max_tokens");
     }
 }
 

@@ -41,6 +41,8 @@ struct sh_llm_stream {
     char *said;        /* the server's own words about it, or NULL; may echo secrets */
     void (*on_delta)(void *arg, struct sh_str text); /* or NULL */
     void *arg;
+    /* Reads one event's JSON in another protocol; NULL: chat completions */
+    void (*chunk)(struct sh_llm_stream *s, const json_t *chunk);
 };
 void sh_llm_stream_init(struct sh_llm_stream *s, void (*on_delta)(void *arg, struct sh_str text),
                         void *arg);

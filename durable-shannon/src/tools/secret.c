@@ -80,3 +80,23 @@ void sh_secret_redact(const struct sh_secret *s, struct sh_str text, struct sh_b
         }
     }
 }
+
+bool sh_secret_in(const struct sh_secret *s, struct sh_str text) {
+    return s->len && text.len && memmem(text.p, text.len, s->p, s->len) != NULL;
+}
+
+json_t *sh_secret_clean(const struct sh_secret *s, json_t *owned) {
+    json_t *clean = NULL;
+    if (s->len == 0) {
+        return owned;
+    }
+    sh_auto(sh_free_p) char *text = sh_json_text(owned);
+    if (!sh_secret_in(s, sh_str(text))) {
+        return owned;
+    }
+    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_buf_init(&out, strlen(text) * 3 + 1);
+    sh_secret_redact(s, sh_str(text), &out);
+    json_decref(owned);
+    return sh_json_parse(sh_buf_str(&out), out.len + 1, &clean, NULL) == 0 ? clean : json_object();
+}

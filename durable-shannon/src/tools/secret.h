@@ -17,5 +17,9 @@ int sh_secret_read(const char *env, const char *file, struct sh_secret *ret, str
 void sh_secret_done(struct sh_secret *s);
 /* `text` with every occurrence of the secret as ***, cut to what `out` may hold. */
 void sh_secret_redact(const struct sh_secret *s, struct sh_str text, struct sh_buf *out);
+bool sh_secret_in(const struct sh_secret *s, struct sh_str text);
+/* `owned` itself, or, where the secret is echoed in it, another value without it. Best effort: who
+ * knows it can write it in other ways. */
+json_t *sh_secret_clean(const struct sh_secret *s, json_t *owned);
 
 #endif

@@ -16,6 +16,7 @@ struct sh_command {
 };
 int sh_cmd_serve(int argc, char *const argv[]);
 int sh_cmd_run(int argc, char *const argv[]);
+int sh_cmd_mcp(int argc, char *const argv[]);
 int sh_cmd_tasks(int argc, char *const argv[]);
 int sh_cmd_status(int argc, char *const argv[]);
 int sh_cmd_events(int argc, char *const argv[]);
@@ -23,15 +24,27 @@ int sh_cmd_result(int argc, char *const argv[]);
 int sh_cmd_cancel(int argc, char *const argv[]);
 int sh_cmd_pause(int argc, char *const argv[]);
 int sh_cmd_resume(int argc, char *const argv[]);
+int sh_cmd_schedules(int argc, char *const argv[]);
+int sh_cmd_raise(int argc, char *const argv[]);
 int sh_cmd_signal(int argc, char *const argv[]);
+int sh_cmd_update(int argc, char *const argv[]);
+int sh_cmd_query(int argc, char *const argv[]);
+int sh_cmd_sessions(int argc, char *const argv[]);
 int sh_cmd_approvals(int argc, char *const argv[]);
 int sh_cmd_approve(int argc, char *const argv[]);
 int sh_cmd_deny(int argc, char *const argv[]);
 int sh_cmd_verify(int argc, char *const argv[]);
+int sh_cmd_compact(int argc, char *const argv[]);
+int sh_cmd_forget(int argc, char *const argv[]);
+int sh_cmd_replay(int argc, char *const argv[]);
+int sh_cmd_fork(int argc, char *const argv[]);
+int sh_cmd_export(int argc, char *const argv[]);
+int sh_cmd_import(int argc, char *const argv[]);
 int sh_cmd_explain(int argc, char *const argv[]);
 int sh_cmd_modules(int argc, char *const argv[]);
 int sh_cmd_sql(int argc, char *const argv[]);
 int sh_cmd_tools(int argc, char *const argv[]);
+int sh_cmd_new(int argc, char *const argv[]);
 int sh_cmd_version(int argc, char *const argv[]);
 int sh_cmd_doctor(int argc, char *const argv[]);
 
@@ -71,9 +84,16 @@ struct sh_client {
 int sh_client_open(struct sh_client *c, const struct sh_common *common, bool create,
                    struct sh_err *err);
 void sh_client_close(struct sh_client *c);
+/* What the API answered with, from 400 on, as the error that it was before it became JSON. */
+int sh_client_error(int status, const json_t *body, struct sh_err *err);
 /* One request. gives  the body of a success as JSON in *ret (ret may be NULL)
  * fails  what the API answered, as its own code; SH_E_UNAVAILABLE when the owner is silent */
 int sh_client_call(struct sh_client *c, const char *method, const char *path,
                    const char *content_type, struct sh_str body, json_t **ret, struct sh_err *err);
+/* The same with the body of a success as it is, appended to `ret`; no more than that has room for.
+ */
+int sh_client_fetch(struct sh_client *c, const char *method, const char *path,
+                    const char *content_type, struct sh_str body, struct sh_buf *ret,
+                    struct sh_err *err);
 
 #endif

@@ -3,11 +3,8 @@
  */
 #include "cli/cli.h"
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #define CALL_TIMEOUT_MS 600000 /* a module may take minutes to compile */
+#define OWNER_WAIT_MS 5000     /* for one that starts or leaves */
 
 static int open_here(struct sh_client *c, const struct sh_common *common, struct sh_err *err) {
     int rc = sh_app_config(&c->app.config, common->config, c->app.dir.path, err);
@@ -26,13 +23,6 @@ static int open_here(struct sh_client *c, const struct sh_common *common, struct
     return rc;
 }
 
-static long read_owner(const struct sh_datadir *d) {
-    sh_auto(sh_close_p) int fd = openat(d->dir_fd, "lock", O_RDONLY | O_CLOEXEC);
-    char text[32] = "";
-    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
-    return n > 0 ? strtol(text, NULL, 10) : 0;
-}
-
 int sh_client_open(struct sh_client *c, const struct sh_common *common, bool create,
                    struct sh_err *err) {
     *c = (struct sh_client){.app.dir = SH_DATADIR_CLOSED};
@@ -40,12 +30,12 @@ int sh_client_open(struct sh_client *c, const struct sh_common *common, bool cre
     int rc = path ? sh_datadir_open(path, create, &c->app.dir, err) : -SH_E_INVAL;
     if (rc == 0) {
         struct sh_err busy = {0};
-        rc = sh_datadir_lock(&c->app.dir, &busy);
+        rc = sh_datadir_lock_or_join(&c->app.dir, OWNER_WAIT_MS, &busy);
         if (rc == 0) {
             rc = open_here(c, common, err);
-        } else if (rc == -SH_E_BUSY) {
+        } else if (rc == 1 || rc == -SH_E_BUSY) {
             c->remote = true;
-            c->owner = read_owner(&c->app.dir);
+            c->owner = sh_datadir_owner(&c->app.dir);
             rc = sh_loop_new(&c->app.loop, err);
         } else if (err) {
             *err = busy;
@@ -88,7 +78,7 @@ static int call_remote(struct sh_client *c, const char *method, const char *path
         .url = url,
         .headers = headers,
         .body = body,
-        .max_response_bytes = SH_JSON_TEXT_MAX,
+        .max_response_bytes = call->body.max - 1,
         .timeout_ms = CALL_TIMEOUT_MS,
         .connect_timeout_ms = 5000,
         .unix_socket = c->app.dir.sock,
@@ -124,6 +114,7 @@ static int call_here(struct sh_client *c, const char *method, const char *path,
     struct sh_request *r = sh_request_new(&c->api, method, bare);
     const struct sh_route *route = NULL;
     r->owner = call;
+    r->trusted = true;
     r->on_reply = here_done;
     json_object_set_new(r->headers, "content-type",
                         json_string(content_type ? content_type : "application/json"));
@@ -144,7 +135,7 @@ static int call_here(struct sh_client *c, const char *method, const char *path,
 }
 
 /* The API's own error, back to what it was before it became JSON. */
-static int answered_error(int status, const json_t *body, struct sh_err *err) {
+int sh_client_error(int status, const json_t *body, struct sh_err *err) {
     json_t *error = json_object_get(body, "error");
     struct sh_str code = sh_json_get_str(error, "code"), text = sh_json_get_str(error, "message");
     int known = sh_code_from_name(json_string_value(json_object_get(error, "code"))
@@ -156,19 +147,34 @@ static int answered_error(int status, const json_t *body, struct sh_err *err) {
     return sh_fail(err, known, "%.*s", (int)text.len, text.p);
 }
 
-int sh_client_call(struct sh_client *c, const char *method, const char *path,
-                   const char *content_type, struct sh_str body, json_t **ret, struct sh_err *err) {
+int sh_client_fetch(struct sh_client *c, const char *method, const char *path,
+                    const char *content_type, struct sh_str body, struct sh_buf *ret,
+                    struct sh_err *err) {
     struct call call = {.wait.app = &c->app};
-    sh_buf_init(&call.body, SH_JSON_TEXT_MAX + 1);
+    sh_buf_init(&call.body, ret->max);
     int rc = c->remote ? call_remote(c, method, path, content_type, body, &call, err)
                        : call_here(c, method, path, content_type, body, &call, err);
-    json_t *value = NULL;
-    if (rc == 0) {
+    if (rc == 0 && call.status >= 400) {
+        sh_auto(sh_json_done) json_t *value = NULL;
         rc = sh_json_parse(sh_buf_str(&call.body), SH_JSON_TEXT_MAX, &value, err);
+        rc = rc < 0 ? rc : sh_client_error(call.status, value, err);
+    } else if (rc == 0) {
+        sh_buf_done(ret);
+        *ret = call.body;
+        call.body = (struct sh_buf){0};
     }
     sh_buf_done(&call.body);
-    if (rc == 0 && call.status >= 400) {
-        rc = answered_error(call.status, value, err);
+    return rc;
+}
+
+int sh_client_call(struct sh_client *c, const char *method, const char *path,
+                   const char *content_type, struct sh_str body, json_t **ret, struct sh_err *err) {
+    sh_auto(sh_buf_done) struct sh_buf text;
+    json_t *value = NULL;
+    sh_buf_init(&text, SH_JSON_TEXT_MAX + 1);
+    int rc = sh_client_fetch(c, method, path, content_type, body, &text, err);
+    if (rc == 0) {
+        rc = sh_json_parse(sh_buf_str(&text), SH_JSON_TEXT_MAX, &value, err);
     }
     if (rc == 0 && ret) {
         *ret = value;

@@ -1,6 +1,8 @@
 /* shannon doctor: look at everything that a first run needs, and say what to do about what is
  * amiss. */
+#include "base/sign.h"
 #include "cli/cli.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -40,6 +42,20 @@ static void check_kernel(struct findings *f) {
                           strerror(errno)));
 }
 
+static void check_key(struct findings *f, const struct sh_datadir *dir) {
+    struct sh_sign_key key = {0};
+    struct sh_err err = {0};
+    sh_auto(sh_free_p) char *path = sh_path_join(dir->path, "signing-key");
+    char hex[SH_SIGN_KEY_HEX_BYTES];
+    int rc = sh_sign_key_load(path, false, &key, &err);
+    if (rc == 0) {
+        sh_sign_key_hex(key.public, hex);
+    }
+    find(f, "signing key", rc == 0, rc != 0 && rc != -SH_E_NOT_FOUND,
+         sh_strdup(rc == 0 ? hex : err.message));
+    sh_sign_key_done(&key);
+}
+
 static bool check_data(struct findings *f, const struct sh_common *common, struct sh_datadir *dir) {
     struct sh_err err = {0};
     sh_auto(sh_free_p) char *path = sh_datadir_default(common->data_dir, &err);
@@ -57,6 +73,7 @@ static bool check_data(struct findings *f, const struct sh_common *common, struc
                          ok ? "" : "; at least 256 MiB are needed, make room or move --data-dir"));
     }
     bool free_dir = sh_datadir_lock(dir, &err) == 0;
+    check_key(f, dir);
     find(f, "owner", true, true,
          free_dir ? sh_strdup("nobody uses the data directory") : sh_strdup(err.message));
     return true;
@@ -82,7 +99,9 @@ static void check_llm(struct findings *f, const struct sh_config *c) {
     struct probe probe = {.wait.app = &app};
     struct sh_http *http = NULL;
     const char *const headers[] = {"Accept: application/json", NULL};
-    sh_auto(sh_free_p) char *url = sh_asprintf("%s/models", c->llm_base_url);
+    const char *base = c->llm_base_url ? c->llm_base_url : sh_tools_llm_url(c->llm_provider);
+    base = base ? base : ""; /* an unknown provider, which the start refuses by name */
+    sh_auto(sh_free_p) char *url = sh_asprintf("%s/models", base);
     struct sh_http_request request = {
         .method = "GET",
         .url = url,
@@ -100,15 +119,14 @@ static void check_llm(struct findings *f, const struct sh_config *c) {
     bool answers = probe.status > 0;
     find(f, "llm", answers, false,
          answers
-             ? sh_asprintf("%s answers (status %d), model %s", c->llm_base_url, probe.status,
-                           c->llm_model)
+             ? sh_asprintf("%s answers (status %d), model %s", base, probe.status, c->llm_model)
              : sh_asprintf("%s does not answer (%s); start it, or set base_url and model in [llm] "
                            "of shannon.toml",
-                           c->llm_base_url, err.message));
-    const char *key = c->llm_api_key_env[0] ? getenv(c->llm_api_key_env) : NULL;
+                           base, err.message));
+    const char *name = sh_config_llm_key_env(c);
     find(f, "llm key", true, false,
-         key ? sh_asprintf("%s is set", c->llm_api_key_env)
-             : sh_asprintf("%s is not set; local servers need none", c->llm_api_key_env));
+         name[0] && getenv(name) ? sh_asprintf("%s is set", name)
+                                 : sh_asprintf("%s is not set; local servers need none", name));
 }
 
 static void check_shipped(struct findings *f) {
@@ -120,6 +138,12 @@ static void check_shipped(struct findings *f) {
             : sh_strdup(
                   "no python.wasm beside the program: Python scripts cannot run; `make` fetches "
                   "it, or set SHANNON_PYTHON_WASM"));
+    sh_auto(sh_free_p) char *image = env ? NULL : sh_share_path("python-image.wasm");
+    find(f, "python image", image || env, false,
+         sh_strdup(image ? image
+                   : env ? "none is used beside $SHANNON_PYTHON_WASM"
+                         : "no python-image.wasm beside the program: scripts run, but each starts "
+                           "the interpreter anew; `make` makes it"));
     sh_auto(sh_free_p) char *agents = sh_share_path("agents");
     find(f, "agents", agents != NULL, false,
          agents ? sh_strdup(agents) : sh_strdup("no agents beside the program"));

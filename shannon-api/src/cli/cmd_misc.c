@@ -1,6 +1,8 @@
-/* sql, tools, version */
+/* sql, version */
 #include "cli/cli.h"
 
+#include "base/sign.h"
+#include "files.h"
 #include "version.h"
 
 #include <stdlib.h>
@@ -53,49 +55,39 @@ int sh_cmd_sql(int argc, char *const argv[]) {
     return sh_cli_end(err.code ? sh_cli_fail(&err) : 0);
 }
 
-static json_t *tool_json(const struct sh_tool *tool) {
-    json_t *args = NULL, *result = NULL;
-    sh_json_parse(sh_str(tool->args_schema), SH_MIB, &args, NULL);
-    sh_json_parse(sh_str(tool->result_schema), SH_MIB, &result, NULL);
-    return json_pack("{s:s, s:s?, s:s?, s:s?, s:o, s:o}", "name", tool->name, "capability",
-                     tool->capability, "category", tool->category, "description", tool->description,
-                     "parameters", args ? args : json_object(), "result",
-                     result ? result : json_object());
-}
-
-int sh_cmd_tools(int argc, char *const argv[]) {
-    struct sh_common common = {0};
-    int rc = sh_cli_parse(&common, "tools [NAME]", NULL, 0, 0, 1, argc, argv);
-    if (rc != 0) {
-        return rc < 0 ? SH_EXIT_OWN : 0;
-    }
-    const char *name = common.operands.n ? common.operands.v[0] : NULL;
+/* The public half, for those who are to check what this data directory signed. */
+static int print_key(const struct sh_common *common) {
+    struct sh_datadir dir = SH_DATADIR_CLOSED;
+    struct sh_sign_key key = {0};
     struct sh_err err = {0};
-    if (name && !sh_tool_find(sh_str(name))) {
-        sh_fail(&err, SH_E_UNKNOWN_TOOL, "there is no tool %.60s; `shannon tools` lists them",
-                name);
-    }
-    json_t *list = json_array();
-    for (const struct sh_tool *const *t = sh_tools_list(); *t && !err.code; t++) {
-        if (name ? strcmp((*t)->name, name) == 0 : common.json) {
-            json_array_append_new(list, tool_json(*t));
-        } else if (!name) {
-            printf("%-14s %s\n", (*t)->name, (*t)->description ? (*t)->description : "");
+    char hex[SH_SIGN_KEY_HEX_BYTES];
+    sh_auto(sh_free_p) char *path = sh_datadir_default(common->data_dir, &err);
+    if (path && sh_datadir_open(path, false, &dir, &err) == 0) {
+        sh_auto(sh_free_p) char *file = sh_path_join(dir.path, "signing-key");
+        if (sh_sign_key_load(file, false, &key, &err) == 0) {
+            sh_sign_key_hex(key.public, hex);
+            printf(common->json ? "{\"key\": \"%s\"}\n" : "%s\n", hex);
         }
     }
-    if (!err.code && (name || common.json)) {
-        sh_cli_print_json(name ? json_array_get(list, 0) : list);
-    }
-    json_decref(list);
-    sh_values_done(&common.operands);
+    sh_sign_key_done(&key);
+    sh_datadir_close(&dir);
     return sh_cli_end(err.code ? sh_cli_fail(&err) : 0);
 }
 
 int sh_cmd_version(int argc, char *const argv[]) {
     struct sh_common common = {0};
-    int rc = sh_cli_parse(&common, "version", NULL, 0, 0, 0, argc, argv);
+    bool key = false;
+    const struct sh_flag flags[] = {
+        {"key", SH_FLAG_BOOL, &key, NULL, "the public key that this data directory signs with"},
+    };
+    int rc = sh_cli_parse(&common, "version [--key]", flags, SH_N(flags), 0, 0, argc, argv);
     if (rc != 0) {
         return rc < 0 ? SH_EXIT_OWN : 0;
+    }
+    if (key) {
+        rc = print_key(&common);
+        sh_values_done(&common.operands);
+        return rc;
     }
     if (common.json) {
         json_t *view = json_pack("{s:s, s:s}", "shannon", SH_VERSION, "native", sh_native_text());

@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 
 #include "http/server.h"
+#include "mcp/mcp.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -18,6 +19,7 @@ struct serving {
     struct sh_app app;
     struct sh_api api;
     struct sh_server *server;
+    struct sh_mcp_server *mcp;
     uv_signal_t signals[2];
     bool signals_open, stopping;
     int closing;
@@ -77,6 +79,7 @@ static void drain_over(struct sh_timer *t) {
 
 /* Requests and streams get a moment to end by themselves. */
 static void drain(struct serving *s) {
+    sh_mcp_server_drain(s->mcp);
     sh_server_drain(s->server);
     uint64_t end = sh_mono_ns() + DRAIN_NS;
     while (!sh_server_idle(s->server) && sh_mono_ns() < end && !s->app.failed) {
@@ -109,11 +112,12 @@ struct serve_flags {
 };
 
 static int start(struct serving *s, const struct serve_flags *flags, struct sh_err *err) {
-    char key[65];
+    char key[65], mcp_key[65];
     sh_auto(sh_free_p) char *path = sh_datadir_default(flags->common.data_dir, err);
     int rc = path ? sh_datadir_open(path, true, &s->app.dir, err) : -SH_E_INVAL;
     if (rc < 0 || (rc = sh_datadir_lock(&s->app.dir, err)) < 0 ||
         (rc = sh_datadir_api_key(&s->app.dir, true, key, err)) < 0 ||
+        (rc = sh_datadir_mcp_key(&s->app.dir, true, mcp_key, err)) < 0 ||
         (rc = sh_app_config(&s->app.config, flags->common.config, s->app.dir.path, err)) < 0 ||
         (rc = sh_app_open(&s->app, &(struct sh_app_options){.attended = true}, err)) < 0) {
         return rc;
@@ -121,14 +125,17 @@ static int start(struct serving *s, const struct serve_flags *flags, struct sh_e
     open_signals(s);
     rc = sh_app_register_agents(&s->app, err);
     sh_api_init(&s->api, &s->app);
+    s->mcp = sh_mcp_server_new(&s->api);
     struct sh_server_config config = {
         .api = &s->api,
         .listen = flags->listen ? flags->listen : s->app.config.server_listen,
         .key = key,
+        .mcp_key = mcp_key,
         .sock = true,
     };
     rc = rc < 0 ? rc : sh_server_start(&config, &s->server, err);
     explicit_bzero(key, sizeof(key));
+    explicit_bzero(mcp_key, sizeof(mcp_key));
     return rc;
 }
 
@@ -149,6 +156,7 @@ static int serve(const struct serve_flags *flags) {
         drain(s);
     }
     sh_app_stop(&s->app);
+    sh_mcp_server_free(s->mcp);
     s->server = sh_server_free(s->server);
     close_signals(s);
     sh_app_close(&s->app);

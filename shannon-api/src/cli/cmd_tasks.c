@@ -15,10 +15,46 @@ static void print_task_line(const json_t *task) {
     putchar('\n');
 }
 
+/* The tasks of `list` that `parent` started, oldest first, each with its own below it. */
+static void print_below(const json_t *list, const char *parent, int depth) {
+    for (size_t i = json_array_size(list); i-- > 0;) {
+        json_t *task = json_array_get(list, i);
+        if (sh_str_eqz(sh_json_get_str(task, "parent_id"), parent)) {
+            printf("%*s", depth * 2, "");
+            print_task_line(task);
+            print_below(list, json_string_value(json_object_get(task, "task_id")), depth + 1);
+        }
+    }
+}
+
+/* A task and all that it started, directly or not. */
+static int print_tree(struct sh_ask *a, const char *id) {
+    struct sh_id checked;
+    sh_auto(sh_free_p) char *one = sh_asprintf("/api/v1/tasks/%.128s", id);
+    sh_auto(sh_free_p) char *all = sh_asprintf("/api/v1/tasks?limit=100&root_id=%.128s", id);
+    if (sh_id_parse(sh_str(id), &checked) < 0) {
+        sh_fail(&a->err, SH_E_INVAL, "--tree %.128s: expected the id of a task", id);
+    } else if (sh_ask_open(a) == 0 && sh_ask_call(a, "GET", one, (struct sh_str){0}) == 0) {
+        sh_auto(sh_json_done) json_t *root = json_incref(a->answer);
+        if (sh_ask_call(a, "GET", all, (struct sh_str){0}) == 0) {
+            json_t *list = json_object_get(a->answer, "tasks");
+            if (a->common.json) {
+                json_array_insert(list, 0, root);
+                sh_cli_print_json(a->answer);
+            } else {
+                print_task_line(root);
+                print_below(list, id, 1);
+            }
+        }
+    }
+    return sh_ask_end(a, 0);
+}
+
 int sh_cmd_tasks(int argc, char *const argv[]) {
     struct sh_ask a = {0};
-    const char *status = NULL, *limit = "20", *offset = "0", *session = NULL;
+    const char *status = NULL, *limit = "20", *offset = "0", *session = NULL, *tree = NULL;
     const struct sh_flag flags[] = {
+        {"tree", SH_FLAG_TEXT, &tree, "ID", "this task and those that it started"},
         {"status", SH_FLAG_TEXT, &status, "STATUS", "only queued, running, paused, completed, ..."},
         {"session", SH_FLAG_TEXT, &session, "ID", "only tasks of this session"},
         {"limit", SH_FLAG_TEXT, &limit, "N", "at most N, newest first (20)"},
@@ -27,6 +63,9 @@ int sh_cmd_tasks(int argc, char *const argv[]) {
     int rc = sh_cli_parse(&a.common, "tasks [FLAGS]", flags, SH_N(flags), 0, 0, argc, argv);
     if (rc != 0) {
         return rc < 0 ? SH_EXIT_OWN : 0;
+    }
+    if (tree) {
+        return print_tree(&a, tree);
     }
     sh_auto(sh_free_p) char *path =
         sh_asprintf("/api/v1/tasks?limit=%s&offset=%s&status=%s&session_id=%s", limit, offset,
@@ -63,10 +102,10 @@ static void print_field(const json_t *task, const char *name) {
 }
 
 int sh_cmd_status(int argc, char *const argv[]) {
-    static const char *const shown[] = {"task_id",    "status",     "agent",       "query",
-                                        "session_id", "created_at", "updated_at",  "completed_at",
-                                        "model_used", "usage",      "exit_status", "error_code",
-                                        "error",      "result"};
+    static const char *const shown[] = {
+        "task_id",    "status",       "agent",       "query",      "session_id", "created_at",
+        "updated_at", "completed_at", "parent_id",   "root_id",    "children",   "deadline_at",
+        "model_used", "usage",        "exit_status", "error_code", "error",      "result"};
     struct sh_ask a = {0};
     int rc = sh_cli_parse(&a.common, "status ID", NULL, 0, 1, 1, argc, argv);
     if (rc != 0) {
@@ -116,6 +155,14 @@ static int print_result(struct sh_ask *a) {
                 ? json_string_value(json_object_get(task, "error"))
                 : "the task did not complete");
     int exit_status = sh_cli_fail(&failure);
+    size_t i;
+    json_t *frame;
+    json_array_foreach(json_object_get(task, "backtrace"), i, frame) {
+        fprintf(stderr, "  %zu: ", i);
+        sh_cli_print_text(stderr, sh_strn(json_string_value(frame), json_string_length(frame)),
+                          400);
+        fputc('\n', stderr);
+    }
     return failure.code == SH_E_EXIT ? (int)sh_json_get_int(task, "exit_status", 1) : exit_status;
 }
 
@@ -246,33 +293,4 @@ int sh_cmd_pause(int argc, char *const argv[]) {
 
 int sh_cmd_resume(int argc, char *const argv[]) {
     return control(argc, argv, "resume");
-}
-
-int sh_cmd_verify(int argc, char *const argv[]) {
-    struct sh_ask a = {0};
-    int rc = sh_cli_parse(&a.common, "verify ID", NULL, 0, 1, 1, argc, argv);
-    if (rc != 0) {
-        return rc < 0 ? SH_EXIT_OWN : 0;
-    }
-    int status = 0;
-    sh_auto(sh_free_p) char *path = sh_ask_task_path(&a, "/verify");
-    if (path && sh_ask_open(&a) == 0 && sh_ask_call(&a, "POST", path, (struct sh_str){0}) == 0) {
-        bool ok = sh_json_get_bool(a.answer, "ok", false);
-        status = ok ? 0 : SH_EXIT_OWN;
-        if (a.common.json) {
-            sh_cli_print_json(a.answer);
-        } else {
-            static const char *const shown[] = {"id",   "events", "chain",  "replay",
-                                                "note", "fuel",   "digest", "mismatch"};
-            bool skipped = sh_str_eqz(sh_json_get_str(a.answer, "replay"), "skipped");
-            printf("%s\n", ok && skipped ? "the journal is whole; there was nothing to replay"
-                           : ok          ? "the journal is whole and its replay is equal"
-                           : skipped     ? "the journal could not be replayed"
-                                         : "the journal and its replay DIFFER");
-            for (size_t i = 0; i < SH_N(shown); i++) {
-                print_field(a.answer, shown[i]);
-            }
-        }
-    }
-    return sh_ask_end(&a, status);
 }

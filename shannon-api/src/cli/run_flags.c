@@ -97,7 +97,8 @@ static int add_tool(json_t *doc, const char *text, struct sh_err *err) {
 }
 
 #define NET_FORM                                                                                   \
-    "expected [METHODS ]SCHEME://HOST[:PORT][/PATH], such as https://example.org or "              \
+    "expected [METHODS ]SCHEME://HOST[:PORT][/PATH], such as https://example.org, "                \
+    "tcp://db.example:5432 or "                                                                    \
     "\"GET,POST https://*.wikipedia.org:443/wiki/*\""
 
 /* "GET,POST"; what is between commas is a name, also when it is empty, so that the policy's reader
@@ -204,6 +205,13 @@ static int add_limits(json_t *doc, const struct sh_run_flags *f, struct sh_err *
         }
         json_object_set_new(object_of(doc, "limits"), "wall_clock",
                             sh_json_string(sh_str(f->timeout)));
+    }
+    if (f->deadline) {
+        if (sh_parse_duration_ms(sh_str(f->deadline), &value, &inner) < 0) {
+            return sh_fail(err, SH_E_INVAL, "--deadline: %s", inner.message);
+        }
+        json_object_set_new(object_of(doc, "limits"), "deadline",
+                            sh_json_string(sh_str(f->deadline)));
     }
     return 0;
 }

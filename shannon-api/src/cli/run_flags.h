@@ -6,7 +6,8 @@
 
 struct sh_run_flags {
     struct sh_values dirs, env, tools, nets;
-    const char *argv0, *input, *capabilities, *policy, *fuel, *memory, *timeout;
+    const char *argv0, *input, *capabilities, *policy, *fuel, *memory, *timeout, *deadline,
+        *priority;
     bool ephemeral, events;
 };
 

@@ -31,7 +31,7 @@ static void wait_for_more(struct sh_run_stdin *in) {
     if (in->polls) {
         uv_poll_stop(&in->poll);
     }
-    sh_timer_start(in->app->loop, &in->timer, in->n_pending ? AGAIN_NS : 0, on_timer);
+    sh_timer_start(in->loop, &in->timer, in->n_pending ? AGAIN_NS : 0, on_timer);
 }
 
 /* Nothing is read ahead of a poll that said so: a terminal would block the loop. */
@@ -53,13 +53,11 @@ static void read_some(struct sh_run_stdin *in) {
 }
 
 static void step(struct sh_run_stdin *in) {
-    struct sh_err err = {0};
     if (in->n_pending == 0 && !in->eof) {
         read_some(in);
     }
     if (in->n_pending || in->eof) {
-        int rc = sh_engine_stdin(in->app->engine, sh_str(in->id),
-                                 sh_strn(in->pending, in->n_pending), in->eof, &err);
+        int rc = in->give(in->arg, sh_strn(in->pending, in->n_pending), in->eof);
         if (rc == 0) {
             in->n_pending = 0;
         } else if (rc != -SH_E_LIMIT) {
@@ -76,12 +74,14 @@ static void step(struct sh_run_stdin *in) {
     wait_for_more(in);
 }
 
-void sh_run_stdin_start(struct sh_run_stdin *in, struct sh_app *app, const char *id) {
-    in->app = app;
-    in->id = id;
+void sh_run_stdin_start(struct sh_run_stdin *in, struct sh_loop *loop, sh_run_stdin_fn give,
+                        void *arg) {
+    in->loop = loop;
+    in->give = give;
+    in->arg = arg;
     in->started = true;
     int flags = fcntl(STDIN_FILENO, F_GETFL);
-    in->polls = uv_poll_init(sh_loop_uv(app->loop), &in->poll, STDIN_FILENO) == 0;
+    in->polls = uv_poll_init(sh_loop_uv(loop), &in->poll, STDIN_FILENO) == 0;
     if (flags >=
         0) { /* libuv made it non-blocking, and with it a terminal's stdout and our parent's */
         fcntl(STDIN_FILENO, F_SETFL, flags);
@@ -89,13 +89,13 @@ void sh_run_stdin_start(struct sh_run_stdin *in, struct sh_app *app, const char 
     in->poll.data = in;
     struct stat st;
     in->eof = fstat(STDIN_FILENO, &st) < 0;
-    sh_timer_start(app->loop, &in->timer, 0, on_timer);
+    sh_timer_start(loop, &in->timer, 0, on_timer);
 }
 
 static void on_closed(uv_handle_t *handle) {
     struct sh_run_stdin *in = handle->data;
     in->polls = false;
-    sh_loop_stop(in->app->loop);
+    sh_loop_stop(in->loop);
 }
 
 void sh_run_stdin_stop(struct sh_run_stdin *in) {
@@ -106,7 +106,7 @@ void sh_run_stdin_stop(struct sh_run_stdin *in) {
     if (in->polls) {
         uv_close((uv_handle_t *)&in->poll, on_closed);
         while (in->polls) {
-            sh_loop_run(in->app->loop);
+            sh_loop_run(in->loop);
         }
     }
     in->started = false;

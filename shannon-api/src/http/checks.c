@@ -139,8 +139,7 @@ static bool key_is(const char *given, const char *key) {
     return given && sh_secret_eq(sh_str(given), sh_str(key));
 }
 
-int sh_check_key(const struct sh_credentials *c, const char *key, bool is_stream,
-                 struct sh_err *err) {
+static bool headers_hold(const struct sh_credentials *c, const char *key) {
     const char *bearer = NULL;
     if (c->authorization && strncasecmp(c->authorization, "Bearer ", 7) == 0) {
         bearer = c->authorization + 7;
@@ -148,7 +147,21 @@ int sh_check_key(const struct sh_credentials *c, const char *key, bool is_stream
             bearer++;
         }
     }
-    bool ok = key_is(bearer, key) || key_is(c->api_key, key);
+    return key_is(bearer, key) || key_is(c->api_key, key);
+}
+
+int sh_check_mcp_key(const struct sh_credentials *c, const char *key, struct sh_err *err) {
+    if (key && headers_hold(c, key)) {
+        return 0;
+    }
+    return sh_fail(err, SH_E_AUTH,
+                   "/mcp takes a key of its own: send Authorization: Bearer KEY with what the file "
+                   "mcp-key of the data directory holds");
+}
+
+int sh_check_key(const struct sh_credentials *c, const char *key, bool is_stream,
+                 struct sh_err *err) {
+    bool ok = headers_hold(c, key);
     if (is_stream) {
         ok = ok || key_is(c->query_api_key, key) || key_is(c->query_token, key);
     }

@@ -35,6 +35,10 @@ struct sh_credentials {
 int sh_check_key(const struct sh_credentials *c, const char *key, bool is_stream,
                  struct sh_err *err);
 
+/* The same for /mcp, which has a key of its own: what holds it may run agents, and nothing else.
+ * key: or NULL */
+int sh_check_mcp_key(const struct sh_credentials *c, const char *key, struct sh_err *err);
+
 /* Seq to go on after: Last-Event-ID or last_event_id. Digits, else (another server's id) 0. */
 uint64_t sh_resume_after(const char *last_event_id);
 

@@ -25,8 +25,8 @@ struct sh_door {
 struct sh_server {
     struct sh_api *api;
     struct sh_door tcp, sock;
-    char *key, *url;
-    struct sh_list exchanges, streams, sockets;
+    char *key, *mcp_key, *url;
+    struct sh_list exchanges, streams, pipes, sockets;
     uv_timer_t heartbeat;
     unsigned beats, closing; /* handles whose close callback is still to come */
     bool draining;
@@ -50,10 +50,12 @@ void sh_door_kick(struct sh_door *door);
 void sh_exchange_headers(const struct sh_exchange *x, struct MHD_Response *response);
 enum MHD_Result sh_exchange_error(struct sh_exchange *x, const struct sh_err *err);
 
-/* sse.c and websocket.c: answer the exchange by opening its stream. */
+/* sse.c, pipe_door.c and websocket.c: answer the exchange by opening its stream. */
 enum MHD_Result sh_sse_open(struct sh_exchange *x);
 void sh_sse_heartbeat(struct sh_server *s);
 void sh_sse_end_all(struct sh_server *s);
+enum MHD_Result sh_pipe_open(struct sh_exchange *x); /* its writer ends it */
+void sh_pipe_heartbeat(struct sh_server *s);
 enum MHD_Result sh_websocket_open(struct sh_exchange *x);
 void sh_websocket_heartbeat(struct sh_server *s);
 void sh_websocket_end_all(struct sh_server *s);

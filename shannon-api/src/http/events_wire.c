@@ -144,13 +144,37 @@ static json_t *payload_of(struct sh_wire *w, struct sh_str type, const json_t *b
     json_t *payload = json_deep_copy(body);
     if (sh_str_eqz(type, "WorkflowStarted")) {
         /* what a replay is made from and no listener needs; the journal has it */
-        static const char *const inner[] = {"seed",    "env", "stdin",
-                                            "runtime", "tty", "interpreter"};
+        static const char *const inner[] = {"seed", "env",         "stdin",        "runtime",
+                                            "tty",  "interpreter", "python_module"};
         for (size_t i = 0; i < sizeof(inner) / sizeof(inner[0]); i++) {
             json_object_del(payload, inner[i]);
         }
     }
     return payload;
+}
+
+/* What came of a call, short: what a model said, else the result as JSON; or the error. */
+static json_t *outcome_of(const json_t *body) {
+    enum { MOST = 240 };
+    const json_t *error = json_object_get(body, "error");
+    const json_t *result = json_object_get(body, "result");
+    struct sh_str op = sh_json_get_str(body, "op"), said = sh_json_get_str(result, "content");
+    struct sh_str code = sh_json_get_str(error, "code"), why = sh_json_get_str(error, "message");
+    sh_auto(sh_free_p) char *text =
+        error      ? sh_asprintf("%.*s: %.*s", (int)code.len, code.p, (int)why.len, why.p)
+        : said.len ? sh_strndup0(said.p, said.len)
+        : result   ? sh_json_text(result)
+                   : sh_strdup("");
+    if (!op.len) {
+        return NULL;
+    }
+    size_t n = strlen(text), cut = n < MOST ? n : MOST;
+    while (cut < n && cut && ((unsigned char)text[cut] & 0xC0) == 0x80) {
+        cut--; /* not within a character */
+    }
+    sh_auto(sh_free_p) char *line =
+        sh_asprintf("%.*s: %.*s%s", (int)op.len, op.p, (int)cut, text, cut < n ? "..." : "");
+    return sh_json_string(sh_str(line));
 }
 
 /* One line for people, where the event has one. */
@@ -161,6 +185,10 @@ static json_t *message_of(struct sh_str type, const json_t *body) {
         {"CancelRequested", "reason"},   {"WorkflowCancelled", "reason"},
         {"ActivityScheduled", "op"},
     };
+    if (sh_str_eqz(type, "ActivityCompleted") || sh_str_eqz(type, "ActivityFailed") ||
+        sh_str_eqz(type, "ActivityRetried")) {
+        return outcome_of(body);
+    }
     if (sh_str_eqz(type, "Emitted")) {
         json_t *data = json_object_get(body, "data");
         struct sh_str text = sh_json_get_str(data, "message");

@@ -117,12 +117,17 @@ void sh_handle_journal(struct sh_request *r) {
 void sh_api_init(struct sh_api *api, struct sh_app *app) {
     *api = (struct sh_api){.app = app};
     sh_list_init(&api->waiters);
+    sh_list_init(&api->guests);
 }
 
 void sh_api_stop(struct sh_api *api) {
     api->stopping = true;
     sh_list_each (node, &api->waiters) {
         waiter_post(sh_container_of(node, struct waiter, link));
+    }
+    sh_guests_end(api);
+    if (api->app->engine) {
+        sh_engine_updates_release(api->app->engine);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #define T "/api/v1/tasks"
+#define S "/api/v1/schedules"
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define PAGE "limit=i1..100 offset=i0.."
 #define STREAM_QUERY "types=s last_event_id=s"
@@ -22,7 +23,7 @@
 static const struct op {
     const char *method, *path, *id, *tag, *summary;
     const char *query;  /* parameters, as fields (openapi.h) */
-    const char *body;   /* a schema, "module" for either form of an upload, or NULL */
+    const char *body;   /* a schema, "module" for either form of an upload, "archive", or NULL */
     const char *answer; /* a schema; or a media type; "" for none */
     int status;
     int errors[4]; /* besides those of the key; 0 ends them */
@@ -36,12 +37,24 @@ static const struct op {
        "Counters in Prometheus text format."),
     OP(POST, T, submitTask, tasks, NULL, "Submit", 200, "Submitted", E(400, 404, 409, 413),
        "Submit a task. The same Idempotency-Key and body give the first answer again."),
-    OP(GET, T, listTasks, tasks, PAGE " status=s session_id=s128", NULL, 200, "TaskList", E(400),
-       "Tasks, newest first."),
+    OP(POST, "/api/v1/run", joinOwner, tasks, NULL, "OperatorRun", 200, "text/event-stream",
+       E(400, 403, 404, 413),
+       "What `shannon run` asks of the process that owns the data directory, over its socket "
+       "alone: the operator's flags are policy for this task. The stream has one event."),
+    OP(GET, T, listTasks, tasks, PAGE " status=s session_id=s128 parent_id=s128 root_id=s128", NULL,
+       200, "TaskList", E(400),
+       "Tasks, newest first; parent_id: the children of one, root_id: all below it."),
     OP(POST, T "/stream", submitAndStream, tasks, NULL, "Submit", 201, "Submitted",
        E(400, 404, 409, 413), "Submit a task; where its stream is."),
+    OP(POST, T "/import", importTask, tasks, NULL, "archive", 200, "Task", E(400, 409, 413),
+       "Take a task from a file that export gave. It is only read here."),
     OP(GET, T "/{id}", getTask, tasks, NULL, NULL, 200, "Task", E(400, 404),
        "A task as it is now."),
+    OP(DELETE, T "/{id}", forgetTask, tasks, NULL, NULL, 200, "Forgotten", E(400, 404, 409),
+       "Delete a task that has ended, with its journal; 409 while it has not."),
+    OP(POST, T "/{id}/compact", compactTask, tasks, NULL, NULL, 200, "Compacted", E(400, 404, 409),
+       "One event in the place of all those before the task's last checkpoint; 409 where there is "
+       "none."),
     OP(GET, T "/{id}/output", getOutput, tasks, NULL, NULL, 200, "Output", E(400, 404),
        "Its answer."),
     OP(GET, T "/{id}/progress", getProgress, tasks, NULL, NULL, 200, "Progress", E(400, 404),
@@ -49,7 +62,7 @@ static const struct op {
     OP(GET, T "/{id}/events", listEvents, tasks, "limit=i1..200 offset=i0..", NULL, 200,
        "EventList", E(400, 404), "Its durable events."),
     OP(GET, T "/{id}/journal", getJournal, tasks, "after=i0.. limit=i1..512 wait=i0..30", NULL, 200,
-       "Journal", E(400, 404),
+       "Journal", E(400, 404, 410),
        "Its journal with the chain of hashes; wait: seconds to wait for something new."),
     OP(GET, T "/{id}/timeline", getTimeline, tasks, "after=i0.. limit=i1..512 wait=i0..30", NULL,
        200, "Journal", E(400, 404), "The journal, under the clients' name."),
@@ -67,10 +80,28 @@ static const struct op {
        E(400, 404, 409), "Go on."),
     OP(POST, T "/{id}/verify", verifyTask, tasks, NULL, NULL, 200, "Verified", E(400, 404),
        "Replay it from the journal alone and compare."),
+    OP(GET, T "/{id}/export", exportTask, tasks, "interpreter=i0..1", NULL, 200,
+       "application/x-tar", E(400, 404, 413),
+       "The task as a file that another machine verifies and replays offline."),
+    OP(GET, T "/{id}/replay", replayTask, tasks, "to=i0..", NULL, 200, "Replayed", E(400, 404, 500),
+       "What it had asked and said as of event `to`, from its journal alone."),
+    OP(POST, T "/{id}/fork", forkTask, tasks, NULL, "Fork", 200, "Task", E(400, 403, 404),
+       "Go on after an event, as a new task."),
     OP(POST, T "/{id}/stdin", writeStdin, tasks, NULL, "Stdin", 200, "StdinTaken", E(400, 404, 409),
        "A chunk of standard input, for tasks with stdin_live."),
     OP(POST, T "/{id}/signal", signalTask, tasks, NULL, "Signal", 202, "Controlled",
        E(400, 404, 409), "A message for the task's waits of that name."),
+    OP(GET, T "/{id}/queries", listQueries, tasks, "limit=i1..1000 offset=i0..", NULL, 200,
+       "QueryList", E(400, 404), "What the task has published, the last under each name."),
+    OP(GET, T "/{id}/queries/{name}", queryTask, tasks, NULL, NULL, 200, "Query", E(400, 404),
+       "One of them. No code of the agent runs for it."),
+    OP(POST, T "/{id}/updates/{name}", updateTask, tasks, NULL, "Update", 200, "Updated",
+       E(400, 404, 409, 413),
+       "A signal that the task answers. 202 when there is no answer in time: ask again by its id."),
+    OP(GET, T "/{id}/updates/{name}", getUpdate, tasks, "wait_ms=i0..120000", NULL, 200, "Updated",
+       E(400, 404), "What became of an update; name is its id."),
+    OP(POST, T "/{id}/raise", raiseBudget, tasks, NULL, "Raise", 202, "Controlled",
+       E(400, 404, 409), "More of its limits, and of those of the tasks above it."),
     OP(GET, "/api/v1/approvals", listApprovals, approvals, "status=s", NULL, 200, "ApprovalList",
        E(400), "Questions that wait for a person."),
     OP(POST, "/api/v1/approvals/decision", decideApproval, approvals, NULL, "Decision", 200,
@@ -79,6 +110,23 @@ static const struct op {
        200, "text/event-stream", E(400, 404), "The stream of one task."),
     OP(GET, "/api/v1/stream/ws", streamWebSocket, streams, "workflow_id!=s128 " STREAM_QUERY, NULL,
        101, "", E(400, 404), "The same over WebSocket."),
+    OP(POST, S, addSchedule, schedules, NULL, "ScheduleBody", 200, "Schedule", E(400, 413),
+       "A task that begins by the clock."),
+    OP(GET, S, listSchedules, schedules, NULL, NULL, 200, "ScheduleList", E(0), "All schedules."),
+    OP(GET, S "/{id}", getSchedule, schedules, NULL, NULL, 200, "Schedule", E(400, 404),
+       "One schedule."),
+    OP(PUT, S "/{id}", changeSchedule, schedules, NULL, "ScheduleBody", 200, "Schedule",
+       E(400, 404), "Change it; what the body leaves out stays."),
+    OP(DELETE, S "/{id}", removeSchedule, schedules, NULL, NULL, 200, "ScheduleSteered",
+       E(400, 404), "Remove it; its tasks stay."),
+    OP(POST, S "/{id}/pause", pauseSchedule, schedules, NULL, NULL, 200, "ScheduleSteered",
+       E(400, 404), "Nothing is due until it is resumed."),
+    OP(POST, S "/{id}/resume", resumeSchedule, schedules, NULL, NULL, 200, "ScheduleSteered",
+       E(400, 404), "From now on; what the pause held back was not missed."),
+    OP(POST, S "/{id}/run", runSchedule, schedules, NULL, NULL, 200, "ScheduleSteered",
+       E(400, 404, 413), "One run now."),
+    OP(GET, S "/{id}/runs", listRuns, schedules, PAGE, NULL, 200, "RunList", E(400),
+       "Its tasks, newest first."),
     OP(GET, "/api/v1/sessions", listSessions, sessions, PAGE, NULL, 200, "SessionList", E(400),
        "Sessions, last used first."),
     OP(GET, "/api/v1/sessions/{id}", getSession, sessions, NULL, NULL, 200, "Session", E(400, 404),
@@ -89,16 +137,28 @@ static const struct op {
        "Take it out of the list. Its tasks stay; the next one brings it back."),
     OP(GET, "/api/v1/sessions/{id}/history", sessionHistory, sessions, "limit=i1..1000 offset=i0..",
        NULL, 200, "SessionHistory", E(400, 404, 413), "Its tasks in order."),
+    OP(GET, "/api/v1/sessions/{id}/kv", listMemory, sessions,
+       "prefix=s512 limit=i1..1000 offset=i0..", NULL, 200, "MemoryList", E(400),
+       "What a session keeps, by key."),
+    OP(GET, "/api/v1/sessions/{id}/kv/{name}", getMemory, sessions, NULL, NULL, 200, "Memory",
+       E(400, 404), "The value under one key."),
     OP(POST, "/api/v1/modules", addModule, modules, "name=s128", "module", 200, "Module",
        E(400, 413), "Register an agent: a .wasm or .wat module or a Python script."),
     OP(GET, "/api/v1/modules", listModules, modules, NULL, NULL, 200, "ModuleList", E(0),
        "Registered agents."),
     OP(DELETE, "/api/v1/modules/{id}", removeModule, modules, NULL, NULL, 200, "Success",
        E(400, 404, 409), "Remove one, by name or hash."),
-    OP(GET, "/api/v1/tools", listTools, tools, "category=s", NULL, 200, "ToolList", E(0),
-       "What agents may call."),
-    OP(GET, "/api/v1/tools/{id}", getTool, tools, NULL, NULL, 200, "Tool", E(400, 404),
+    OP(GET, "/api/v1/tools", listTools, tools, "category=s agent=s", NULL, 200, "ToolList", E(0),
+       "What agents may call, those of MCP servers too; policy is what rules say to `agent`."),
+    OP(GET, "/api/v1/tools/{name}", getTool, tools, NULL, NULL, 200, "Tool", E(400, 404),
        "One tool."),
+    OP(POST, "/mcp", mcpMessage, mcp, NULL, "McpMessage", 200, "McpMessage", E(400, 404),
+       "One message of the Model Context Protocol; a tool call is answered by an event stream. "
+       "With "
+       "the key in mcp-key, no other."),
+    OP(GET, "/mcp", mcpListen, mcp, NULL, NULL, 405, "", E(0),
+       "There is no stream apart from those of calls."),
+    OP(DELETE, "/mcp", mcpEnd, mcp, NULL, NULL, 204, "", E(400, 404), "End the session."),
 };
 
 /* --- one operation ---------------------------------------------------------------------------- */
@@ -125,6 +185,9 @@ static json_t *parameters(const struct op *op, bool is_stream) {
         json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:o}", "name", "id", "in", "path",
                                               "required", 1, "schema", schema));
     }
+    if (strstr(op->path, "{name}")) {
+        add_parameters(list, "path", "name=s512");
+    }
     if (op->query) {
         add_parameters(list, "query", op->query);
     }
@@ -148,6 +211,10 @@ static json_t *reference(const char *schema) {
 
 static json_t *request_body(const struct op *op) {
     bool is_module = strcmp(op->body, "module") == 0;
+    if (strcmp(op->body, "archive") == 0) {
+        return json_pack("{s:b, s:o}", "required", 1, "content",
+                         media("application/x-tar", json_object()));
+    }
     json_t *content = media("application/json", reference(is_module ? "ModuleAdd" : op->body));
     if (is_module) {
         json_object_set_new(content, "application/octet-stream", json_object());
@@ -185,6 +252,9 @@ static json_t *operation(const struct op *op, const struct sh_route *route) {
     json_t *responses = json_object();
     snprintf(code, sizeof(code), "%d", op->status);
     json_object_set_new(responses, code, answer(op));
+    if (strcmp(op->answer, "Updated") == 0) { /* or it takes longer */
+        json_object_set_new(responses, "202", answer(op));
+    }
     for (size_t i = 0; i < N_OF(op->errors) && op->errors[i]; i++) {
         add_error(responses, op->errors[i]);
     }

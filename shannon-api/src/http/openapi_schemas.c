@@ -8,6 +8,8 @@
 static const struct {
     const char *name, *about, *fields;
 } schemas[] = {
+    {"McpMessage", "A JSON-RPC 2.0 message: docs/mcp.md.",
+     "jsonrpc!=s id=any method=s params=object result=object error=object"},
     {"Error", "Every answer from 400 on.", "error!=@ErrorDetail"},
     {"ErrorDetail", "For people and for programs.", "message!=s code!=s"},
     {"Submit",
@@ -15,7 +17,10 @@ static const struct {
      "and the configured default choose one.",
      "query=s10000 prompt=s10000 agent=s input=any session_id=s128 context=object mode=s "
      "model_tier=s model_override=s provider_override=s capabilities=object limits=object "
-     "metadata=object args=[s] stdin=s stdin_live=b"},
+     "metadata=object args=[s] stdin=s stdin_live=b priority=i via=s"},
+    {"OperatorRun", "A task with what the person at the keyboard gives it alone.",
+     "agent!=s query=s10000 input=any session_id=s128 args=[s] argv0=s script_name=s "
+     "capabilities=object operator=object stdin_live=b tty=[b] priority=i0..9"},
     {"Submitted", "The task is durable.",
      "task_id!=s workflow_id!=s status!=status message!=s created_at!=time session_id=s "
      "stream_url=s"},
@@ -23,15 +28,38 @@ static const struct {
      "total_tokens!=i input_tokens!=i output_tokens!=i estimated_cost!=n fuel=i"},
     {"Task", "A task as it is now.",
      "task_id!=s workflow_id!=s status!=status query!=s created_at!=time updated_at=time "
-     "completed_at=time progress!=n result=s output=any error=s error_code=s exit_status=i "
-     "session_id=s agent=s module=s mode=s context=object model_used=s provider=s usage!=@Usage "
-     "metadata=object seq=i head=s"},
+     "completed_at=time progress!=n result=s output=any error=s error_code=s backtrace=[s] "
+     "exit_status=i session_id=s agent=s module=s mode=s context=object model_used=s provider=s "
+     "usage!=@Usage "
+     "metadata=object seq=i head=s compensations=object parent_id=s root_id=s depth=i "
+     "detached=b children=i deadline_at=time budget=object spent=object"},
     {"TokenUsage", "What the models took.",
      "total_tokens!=i cost_usd!=n prompt_tokens!=i completion_tokens!=i"},
     {"TaskItem", "A task in a list.",
      "task_id!=s workflow_id!=s query!=s status!=status created_at!=time completed_at=time mode=s "
-     "agent=s session_id=s total_token_usage!=@TokenUsage"},
+     "agent=s session_id=s parent_id=s total_token_usage!=@TokenUsage"},
     {"TaskList", "Newest first.", "tasks!=[@TaskItem] total_count!=i"},
+    {"ScheduleBody",
+     "What and when. timezone: IANA; overlap: skip, queue, allow, cancel_previous; "
+     "catch_up: none, one, all.",
+     "name=s255 cron_expression=s task_query=s description=s timezone=s agent=s128 input=any "
+     "task_context=object session_id=s128 capabilities=object max_budget_per_run_usd=n "
+     "timeout_seconds=i overlap=s catch_up=s catch_up_max=i1..100 paused=b"},
+    {"Schedule", "A schedule as it is now.",
+     "schedule_id!=s name!=s cron_expression!=s timezone!=s task_query!=s status!=s "
+     "created_at!=time "
+     "updated_at=time next_run_at=time last_run_at=time last_task_id=s last_error=s "
+     "total_runs!=i successful_runs!=i failed_runs!=i skipped_runs!=i queued_runs!=i "
+     "active_task_ids!=[s] overlap!=s catch_up!=s catch_up_max!=i description=s agent=s input=any "
+     "session_id=s capabilities=object task_context=object message=s"},
+    {"ScheduleList", "All of them.", "schedules!=[@Schedule] total_count!=i"},
+    {"ScheduleSteered", "Done.", "success!=b message!=s schedule_id!=s status!=s"},
+    {"Run", "A task of a schedule.",
+     "task_id!=s workflow_id!=s query!=s status!=status triggered_at!=time due_at=time "
+     "completed_at=time duration_ms!=i result!=s error_message=s"},
+    {"RunList", "Newest first.", "runs!=[@Run] total_count!=i"},
+    {"Raise", "How much more of each.",
+     "tokens=i1.. cost_usd=n fuel=i1.. wall_clock_ms=i1.. output=i1.. activities=i1.. reason=s"},
     {"Output", "The answer alone.",
      "task_id!=s status!=status output!=s result=any error=s error_code=s"},
     {"Progress", "0.0, and 1.0 when the task has ended.", "task_id!=s status!=status progress!=n"},
@@ -49,8 +77,33 @@ static const struct {
     {"Reason", "For people.", "reason=s1000"},
     {"Controlled", "The request is durable.", "success!=b message!=s task_id!=s status!=status"},
     {"Verified", "A replay compared with its journal.",
-     "id!=s ok!=b events!=i chain!=s replay!=s fuel=i digest=s mismatch=object"},
+     "id!=s ok!=b events!=i chain!=s compacted=i signature=s key=s replay!=s note=s fuel=i "
+     "digest=s "
+     "mismatch=object"},
+    {"Forgotten", "It is gone from the disk.", "id!=s forgotten!=b"},
+    {"Compacted", "Events up to `compacted` are gone; so many went now.",
+     "id!=s compacted!=i events!=i"},
+    {"Replayed", "A task as of an event.",
+     "id!=s seq=i time_us=i type=s state!=s waits_for=s end=object requests!=[object] stdout!=s "
+     "stderr!=s emitted!=[object] published!=object checkpoint=i fuel=i clock_us=i random_bytes=i "
+     "paused=b"},
+    {"Fork", "at: the event after which it goes on; else all but the end.", "at=i2.."},
     {"Signal", "n-th message of a name, for the n-th wait for it.", "name!=s128 payload=any"},
+    {"Query", "What a task published last under a name.",
+     "task_id!=s name!=s data!=any seq!=i updated_at!=time"},
+    {"Published", "The same in a list.", "name!=s data!=any seq!=i updated_at!=time"},
+    {"QueryList", "By name.", "task_id!=s queries!=[@Published] total!=i"},
+    {"Update",
+     "The same update_id is the same update, however often it is sent. wait_ms: how long to wait "
+     "for the answer.",
+     "payload=any update_id=s128 wait_ms=i0..120000"},
+    {"Updated",
+     "status: accepted (no answer yet), completed (result), failed (error), unanswered (the task "
+     "ended without).",
+     "task_id!=s update_id!=s name!=s status!=s result=any error=any created_at!=time "
+     "answered_at=time"},
+    {"Memory", "What a session keeps under a key.", "key!=s value!=any"},
+    {"MemoryList", "By key.", "session_id!=s items!=[@Memory] total!=i"},
     {"Approval", "A question: what a task asks to do, and which rule says to ask.",
      "approval_id!=s workflow_id!=s agent!=s status!=s asks!=[object] tool=s op=s args=any "
      "created_at!=time expires_at!=time at_us=i expires_us=i approval=i ordinal=i id=any"},
@@ -79,8 +132,12 @@ static const struct {
     {"Module", "A registered agent.", "hash!=s bytes!=i kind!=s name=s created_at=any"},
     {"ModuleList", "All of them.", "modules!=[@Module]"},
     {"Tool", "What agents may call; parameters and result are JSON schemas.",
-     "name!=s category!=s description!=s parameters!=object result!=object capability=s"},
-    {"ToolList", "All of them.", "tools!=[@Tool]"},
+     "name!=s category!=s origin!=s policy!=s description!=s parameters!=object result!=object "
+     "capability=s annotations=object changed=b"},
+    {"ToolServer", "An MCP server: ready, starting or down; asking starts it.",
+     "server!=s state!=s tools!=i error=s"},
+    {"ToolList", "All of them, and the servers that some come from.",
+     "tools!=[@Tool] servers!=[@ToolServer]"},
     {"Success", "Done.", "success=b"},
     {"Health", "The service's own word.", "status!=s"},
 };

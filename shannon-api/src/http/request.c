@@ -1,5 +1,6 @@
 /* A request is freed by the door that made it, after on_reply; handlers only reply. */
 #include "http/request.h"
+#include "http/pipe.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@ struct sh_request *sh_request_free(struct sh_request *r) {
     sh_free(r->method);
     sh_free(r->path);
     sh_free(r->id);
+    sh_free(r->name);
     sh_free(r->stream.workflow);
     sh_free(r->stream.types);
     json_decref(r->query);
@@ -32,6 +34,9 @@ struct sh_request *sh_request_free(struct sh_request *r) {
     json_decref(r->reply_headers);
     sh_buf_done(&r->body);
     sh_buf_done(&r->reply);
+    if (r->pipe) {
+        sh_pipe_leave(r->pipe);
+    }
     return sh_free(r);
 }
 
@@ -43,30 +48,44 @@ static int hex_digit(char c) {
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* application/x-www-form-urlencoded, as the WHATWG URL standard decodes it. */
-static int unescape(struct sh_str text, struct sh_buf *out, struct sh_err *err) {
+/* Percent-decoding; in a query, '+' is a blank (application/x-www-form-urlencoded, as the WHATWG
+ * URL standard decodes it). */
+static int unescape(struct sh_str text, bool plus, struct sh_buf *out, struct sh_err *err) {
     for (size_t i = 0; i < text.len; i++) {
         char c = text.p[i];
         if (c == '%') {
             int high = i + 2 < text.len ? hex_digit(text.p[i + 1]) : -1;
             int low = i + 2 < text.len ? hex_digit(text.p[i + 2]) : -1;
             if (high < 0 || low < 0) {
-                return sh_fail(err, SH_E_INVAL, "the query string has a %% without two hex digits");
+                return sh_fail(err, SH_E_INVAL, "the address has a %% without two hex digits");
             }
             c = (char)(high * 16 + low);
             i += 2;
-        } else if (c == '+') {
+        } else if (c == '+' && plus) {
             c = ' ';
         }
         if (c == 0) {
-            return sh_fail(err, SH_E_INVAL, "the query string holds a NUL");
+            return sh_fail(err, SH_E_INVAL, "the address holds a NUL");
         }
         sh_buf_addc(out, c);
     }
     if (out->failed || !sh_utf8_valid(sh_buf_str(out))) {
-        return sh_fail(err, SH_E_INVAL, "the query string is not UTF-8");
+        return sh_fail(err, SH_E_INVAL, "the address is not UTF-8");
     }
     return 0;
+}
+
+int sh_request_segment(struct sh_str text, char **ret, struct sh_err *err) {
+    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_buf_init(&out, 513);
+    int rc = unescape(text, false, &out, err);
+    if (rc == 0 && out.len == 0) {
+        rc = sh_fail(err, SH_E_INVAL, "the path has an empty name");
+    }
+    if (rc == 0) {
+        *ret = sh_strndup0(out.p, out.len);
+    }
+    return rc;
 }
 
 static int query_pair(struct sh_request *r, struct sh_str pair, struct sh_err *err) {
@@ -75,9 +94,9 @@ static int query_pair(struct sh_request *r, struct sh_str pair, struct sh_err *e
     sh_auto(sh_buf_done) struct sh_buf name, value;
     sh_buf_init(&name, 256);
     sh_buf_init(&value, 64 * SH_KIB);
-    int rc = unescape(sh_strn(pair.p, n), &name, err);
+    int rc = unescape(sh_strn(pair.p, n), true, &name, err);
     if (rc == 0 && equals) {
-        rc = unescape(sh_strn(equals + 1, pair.len - n - 1), &value, err);
+        rc = unescape(sh_strn(equals + 1, pair.len - n - 1), true, &value, err);
     }
     if (rc < 0) {
         return rc;
@@ -213,4 +232,9 @@ void sh_reply_header(struct sh_request *r, const char *name, const char *value) 
         }
     }
     json_object_set_new(r->reply_headers, name, sh_json_string(sh_str(value)));
+}
+
+void sh_reply_pipe(struct sh_request *r, struct sh_pipe *pipe) {
+    r->pipe = pipe;
+    finish(r, 200, SH_REPLY_PIPE);
 }

@@ -7,8 +7,9 @@
 
 struct sh_api;
 struct sh_request;
+struct sh_pipe;
 
-enum sh_reply_kind { SH_REPLY_PLAIN, SH_REPLY_SSE, SH_REPLY_WEBSOCKET };
+enum sh_reply_kind { SH_REPLY_PLAIN, SH_REPLY_SSE, SH_REPLY_WEBSOCKET, SH_REPLY_PIPE };
 
 /* What a stream handler asks the door to open. */
 struct sh_stream_ask {
@@ -22,9 +23,11 @@ struct sh_request {
     char *method;
     char *path;      /* without the query */
     char *id;        /* the {id} of the route, or NULL */
+    char *name;      /* its {name}, decoded, or NULL */
     json_t *query;   /* object of strings, decoded */
     json_t *headers; /* object of strings, names in lower case: those that handlers read */
     struct sh_buf body;
+    bool trusted;    /* the operator asks: over the data directory's socket, or this process */
     bool can_stream; /* the door can carry SH_REPLY_SSE and SH_REPLY_WEBSOCKET */
 
     /* the answer */
@@ -35,6 +38,7 @@ struct sh_request {
     json_t *reply_headers; /* object of strings */
     struct sh_buf reply;
     struct sh_stream_ask stream;
+    struct sh_pipe *pipe; /* of SH_REPLY_PIPE, until the door takes it */
 
     void (*on_reply)(struct sh_request *r); /* once; may free r */
     void *owner;
@@ -44,6 +48,10 @@ struct sh_request *sh_request_new(struct sh_api *api, const char *method, const 
 struct sh_request *sh_request_free(struct sh_request *r);
 /* "a=b&c=d" into r->query. fails  SH_E_INVAL: bad escapes, NUL, not UTF-8, a name twice */
 int sh_request_query(struct sh_request *r, struct sh_str text, struct sh_err *err);
+
+/* A segment of a path, its escapes decoded. gives  *ret, from sh_alloc
+ * fails  SH_E_INVAL: empty, longer than 512 bytes, bad escapes, NUL, not UTF-8 */
+int sh_request_segment(struct sh_str text, char **ret, struct sh_err *err);
 
 /* Query parameter or header, NULL when absent. Borrowed. */
 const char *sh_request_param(const struct sh_request *r, const char *name);
@@ -60,6 +68,8 @@ void sh_reply_json(struct sh_request *r, int status, json_t *owned);
 void sh_reply_text(struct sh_request *r, int status, const char *content_type, struct sh_str text);
 void sh_reply_error(struct sh_request *r, const struct sh_err *err);
 void sh_reply_stream(struct sh_request *r, enum sh_reply_kind kind);
+/* An event stream that the handler goes on writing (pipe.h). */
+void sh_reply_pipe(struct sh_request *r, struct sh_pipe *pipe);
 /* Before the reply. */
 void sh_reply_header(struct sh_request *r, const char *name, const char *value);
 

@@ -52,7 +52,8 @@ void sh_exchange_headers(const struct sh_exchange *x, struct MHD_Response *respo
     if (x->origin) {
         MHD_add_response_header(response, "Access-Control-Allow-Origin", x->origin);
         MHD_add_response_header(response, "Access-Control-Expose-Headers",
-                                "X-Workflow-ID, X-Session-ID, X-Idempotency-Cached, Link");
+                                "X-Workflow-ID, X-Session-ID, X-Idempotency-Cached, Link, "
+                                "Mcp-Session-Id");
         MHD_add_response_header(response, "Vary", "Origin");
     }
     const char *name;
@@ -99,6 +100,8 @@ static enum MHD_Result queue_reply(struct sh_exchange *x) {
         return sh_sse_open(x);
     case SH_REPLY_WEBSOCKET:
         return sh_websocket_open(x);
+    case SH_REPLY_PIPE:
+        return sh_pipe_open(x);
     case SH_REPLY_PLAIN:
         break;
     }
@@ -167,6 +170,9 @@ static int check_auth(struct sh_exchange *x, struct sh_err *err) {
         .query_api_key = sh_request_param(x->r, "api_key"),
         .query_token = sh_request_param(x->r, "token"),
     };
+    if (sh_route_is_mcp(x->route)) {
+        return sh_check_mcp_key(&given, x->door->server->mcp_key, err);
+    }
     return sh_check_key(&given, x->door->server->key, sh_route_is_stream(x->route), err);
 }
 
@@ -180,8 +186,9 @@ static int check_length(struct sh_exchange *x, struct sh_err *err) {
 }
 
 static void copy_headers(struct sh_exchange *x) {
-    static const char *const read[] = {"idempotency-key", "x-session-id", "last-event-id",
-                                       "content-type",    "traceparent",  NULL};
+    static const char *const read[] = {
+        "idempotency-key", "x-session-id",   "last-event-id",        "content-type",
+        "traceparent",     "mcp-session-id", "mcp-protocol-version", NULL};
     for (size_t i = 0; read[i]; i++) {
         const char *value = header(x, read[i]);
         if (value) {
@@ -208,6 +215,7 @@ static int begin(struct sh_exchange *x, const char *method, const char *version,
     x->r->owner = x;
     x->r->on_reply = on_reply;
     x->r->can_stream = true;
+    x->r->trusted = x->door->trusted;
     copy_headers(x);
     rc = mark ? sh_request_query(x->r, sh_str(mark + 1), err) : 0;
     if (rc == 0) {
@@ -235,7 +243,7 @@ static enum MHD_Result preflight(struct sh_exchange *x, const char *version) {
     MHD_add_response_header(
         response, "Access-Control-Allow-Headers",
         "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-API-Key, "
-        "X-Session-ID, traceparent");
+        "X-Session-ID, traceparent, Mcp-Session-Id, Mcp-Protocol-Version");
     MHD_add_response_header(response, "Access-Control-Max-Age", "600");
     enum MHD_Result result = MHD_queue_response(x->connection, 204, response);
     MHD_destroy_response(response);
@@ -436,6 +444,7 @@ static int tcp_listen(struct sh_door *door, const char *text, int *ret_fd, struc
 static void on_heartbeat(uv_timer_t *timer) {
     struct sh_server *s = timer->data;
     sh_sse_heartbeat(s);
+    sh_pipe_heartbeat(s);
     if (++s->beats % 2 == 0) {
         sh_websocket_heartbeat(s);
     }
@@ -447,8 +456,10 @@ int sh_server_start(const struct sh_server_config *config, struct sh_server **re
     const struct sh_app *app = config->api->app;
     s->api = config->api;
     s->key = config->key ? sh_strdup(config->key) : NULL;
+    s->mcp_key = config->mcp_key ? sh_strdup(config->mcp_key) : NULL;
     sh_list_init(&s->exchanges);
     sh_list_init(&s->streams);
+    sh_list_init(&s->pipes);
     sh_list_init(&s->sockets);
     uv_timer_init(sh_loop_uv(app->loop), &s->heartbeat);
     s->heartbeat.data = s;
@@ -459,6 +470,9 @@ int sh_server_start(const struct sh_server_config *config, struct sh_server **re
         s->tcp.rules.hosts = app->config.server_hosts;
         s->tcp.rules.origins = app->config.server_origins;
         rc = tcp_listen(&s->tcp, config->listen, &fd, err);
+        if (rc == 0) {
+            sh_app_listens(config->api->app, fd);
+        }
         rc = rc < 0 ? rc : door_open(s, &s->tcp, fd, err);
         s->url = sh_asprintf(strchr(s->tcp.host, ':') ? "http://[%s]:%u" : "http://%s:%u",
                              s->tcp.host, s->tcp.rules.port);
@@ -505,8 +519,13 @@ void sh_server_drain(struct sh_server *s) {
     sh_websocket_end_all(s);
 }
 
+void sh_server_probe(struct sh_server *s) {
+    sh_pipe_heartbeat(s);
+}
+
 bool sh_server_idle(const struct sh_server *s) {
-    return sh_list_empty(&s->exchanges) && sh_list_empty(&s->streams) && sh_list_empty(&s->sockets);
+    return sh_list_empty(&s->exchanges) && sh_list_empty(&s->streams) && sh_list_empty(&s->pipes) &&
+           sh_list_empty(&s->sockets);
 }
 
 static void handle_closed(uv_handle_t *handle) {
@@ -565,6 +584,7 @@ struct sh_server *sh_server_free(struct sh_server *s) {
         sh_loop_run(s->api->app->loop);
     }
     sh_free(s->key);
+    sh_free(s->mcp_key);
     sh_free(s->url);
     return sh_free(s);
 }

@@ -61,33 +61,86 @@ static json_t *schema(const char *text) {
     return value;
 }
 
-static json_t *tool_json(const struct sh_tool *tool) {
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s*}", "name", tool->name, "category",
-                     tool->category ? tool->category : "", "description",
+/* Would an agent that no rule names get it? `policy` answers for the agent that was asked about. */
+static const char *verdict(const struct sh_request *r, const char *capability) {
+    static const char *const names[] = {[SH_ALLOW] = "allow", [SH_ASK] = "ask", [SH_DENY] = "deny"};
+    static const struct sh_hash none = {0};
+    const char *agent = sh_request_param(r, "agent");
+    return capability ? names[sh_policy_tool(r->api->app->policy, sh_str(agent ? agent : ""), &none,
+                                             sh_str(capability))]
+                      : names[SH_ALLOW];
+}
+
+static json_t *tool_json(const struct sh_request *r, const struct sh_tool *tool) {
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s*}", "name", tool->name, "category",
+                     tool->category ? tool->category : "", "origin", "built-in", "policy",
+                     verdict(r, tool->capability), "description",
                      tool->description ? tool->description : "", "parameters",
                      schema(tool->args_schema), "result", schema(tool->result_schema), "capability",
                      tool->capability);
 }
 
+/* Of the servers that have said what they have. */
+static json_t *mcp_tools(const struct sh_request *r, const json_t *servers) {
+    json_t *all = json_array();
+    size_t i, k;
+    json_t *server, *tool;
+    json_array_foreach(servers, i, server) {
+        json_t *list = sh_tools_mcp_list(r->api->app->tools, sh_json_get_str(server, "server"));
+        json_array_foreach(list, k, tool) {
+            const char *capability = json_string_value(json_object_get(tool, "capability"));
+            json_object_set_new(tool, "policy", json_string(verdict(r, capability)));
+        }
+        json_array_extend(all, list);
+        json_decref(list);
+    }
+    return all;
+}
+
 void sh_handle_tools(struct sh_request *r) {
     const char *category = sh_request_param(r, "category");
+    bool every = !category || !*category;
     json_t *list = json_array();
+    json_t *servers = sh_tools_mcp_servers(r->api->app->tools);
     for (const struct sh_tool *const *t = sh_tools_list(); *t; t++) {
-        if (!category || !*category || ((*t)->category && strcmp((*t)->category, category) == 0)) {
-            json_array_append_new(list, tool_json(*t));
+        if (every || ((*t)->category && strcmp((*t)->category, category) == 0)) {
+            json_array_append_new(list, tool_json(r, *t));
         }
     }
-    sh_reply_json(r, 200, json_pack("{s:o}", "tools", list));
+    if (every || strcmp(category, "mcp") == 0) {
+        json_t *more = mcp_tools(r, servers);
+        json_array_extend(list, more);
+        json_decref(more);
+    }
+    sh_reply_json(r, 200, json_pack("{s:o, s:o}", "tools", list, "servers", servers));
+}
+
+static json_t *find_mcp_tool(const struct sh_request *r) {
+    json_t *found = NULL, *tool;
+    size_t i;
+    json_t *servers = sh_tools_mcp_servers(r->api->app->tools);
+    json_t *all = mcp_tools(r, servers);
+    json_array_foreach(all, i, tool) {
+        if (sh_str_eqz(sh_json_get_str(tool, "name"), r->name)) {
+            found = json_incref(tool);
+        }
+    }
+    json_decref(all);
+    json_decref(servers);
+    return found;
 }
 
 void sh_handle_tool(struct sh_request *r) {
-    const struct sh_tool *tool = sh_tool_find(sh_str(r->id));
-    if (!tool) {
+    const struct sh_tool *tool = sh_tool_find(sh_str(r->name));
+    json_t *found = tool ? tool_json(r, tool) : find_mcp_tool(r);
+    if (!found) {
         struct sh_err err = {0};
-        sh_fail(&err, SH_E_UNKNOWN_TOOL, "there is no tool %s; GET /api/v1/tools lists them",
-                r->id);
+        sh_fail(&err, SH_E_UNKNOWN_TOOL,
+                "there is no tool %.120s; GET /api/v1/tools lists them, with the state of each MCP "
+                "server",
+                r->name);
         sh_reply_error(r, &err);
         return;
     }
-    sh_reply_json(r, 200, tool_json(tool));
+    sh_reply_json(r, 200, found);
 }

@@ -169,6 +169,7 @@ static void make_input(struct sh_submit_body *b) {
         {"temperature", "temperature"},
         {"system_prompt", "system_prompt"},
         {"session_id", "session_id"},
+        {"limits", "limits"},
     };
     if (b->input) {
         return;
@@ -203,6 +204,29 @@ static int make_metadata(struct sh_submit_body *b, struct sh_err *err) {
     return 0;
 }
 
+static int read_via(struct sh_submit_body *b, struct sh_err *err) {
+    int rc = text_member(b->doc, "via", &b->via, err);
+    if (rc == 0 && b->via && strcmp(b->via, "mcp") != 0) {
+        return sh_fail(err, SH_E_INVAL, "via: expected \"mcp\", not \"%.60s\"", b->via);
+    }
+    return rc;
+}
+
+static int read_priority(struct sh_submit_body *b, struct sh_err *err) {
+    const json_t *value = json_object_get(b->doc, "priority");
+    if (!value || json_is_null(value)) {
+        return 0;
+    }
+    if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+        json_integer_value(value) > SH_PRIORITY_MAX) {
+        return sh_fail(err, SH_E_INVAL, "priority must be a number from 0 to %d, the most urgent",
+                       SH_PRIORITY_MAX);
+    }
+    b->has_priority = true;
+    b->priority = (unsigned)json_integer_value(value);
+    return 0;
+}
+
 static int check_input(const struct sh_submit_body *b, struct sh_err *err) {
     sh_auto(sh_buf_done) struct sh_buf text;
     sh_buf_init(&text, SH_INPUT_MAX);
@@ -218,19 +242,13 @@ static int check_input(const struct sh_submit_body *b, struct sh_err *err) {
  * that is nearly a known one (of five letters at least: short words are near to each other) is a
  * slip of the hand, and "capabilites" must not mean "no limits". */
 static int check_members(const json_t *doc, struct sh_err *err) {
-    static const char *const known[] = {"query",          "prompt",
-                                        "agent",          "input",
-                                        "session_id",     "context",
-                                        "mode",           "model_tier",
-                                        "model_override", "provider_override",
-                                        "capabilities",   "limits",
-                                        "metadata",       "args",
-                                        "stdin",          "stdin_live",
-                                        "task_type",      "model",
-                                        "max_tokens",     "temperature",
-                                        "system_prompt",  "tools",
-                                        "stream",         "user_id",
-                                        "tenant_id",      NULL};
+    static const char *const known[] = {
+        "query",         "prompt",    "agent",      "input",          "session_id",
+        "context",       "mode",      "model_tier", "model_override", "provider_override",
+        "capabilities",  "limits",    "metadata",   "args",           "stdin",
+        "stdin_live",    "task_type", "model",      "max_tokens",     "temperature",
+        "system_prompt", "tools",     "stream",     "user_id",        "tenant_id",
+        "priority",      "via",       NULL};
     const char *name;
     json_t *value;
 
@@ -264,7 +282,8 @@ int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct 
     json_t *context = json_object_get(b.doc, "context");
     if ((rc = read_query(&b, err)) < 0 || (rc = read_agent(&b, context, err)) < 0 ||
         (rc = read_session(&b, err)) < 0 || (rc = read_capabilities(&b, err)) < 0 ||
-        (rc = read_args(&b, err)) < 0 ||
+        (rc = read_args(&b, err)) < 0 || (rc = read_priority(&b, err)) < 0 ||
+        (rc = read_via(&b, err)) < 0 ||
         (rc = text_member(b.doc, "stdin", &b.stdin_text, err)) < 0 ||
         (rc = make_metadata(&b, err)) < 0) {
         return rc;

@@ -12,10 +12,13 @@ struct sh_submit_body {
     const char *query;      /* never NULL; "" only beside input */
     json_t *input;          /* owned, or NULL */
     const char *session;    /* or NULL */
+    const char *via;        /* "mcp": code without a name is called that; or NULL */
     json_t *capabilities;   /* owned, with the limits; or NULL */
     json_t *metadata;       /* owned object */
     const char *stdin_text; /* or NULL */
     bool stdin_live;
+    bool has_priority;
+    unsigned priority;
     const char **args; /* NULL-terminated, owned; or NULL */
 };
 void sh_submit_body_done(struct sh_submit_body *b);

@@ -6,10 +6,11 @@ static const struct {
     const char *row, *task;
     bool ended;
 } statuses[] = {
-    {"queued", "TASK_STATUS_QUEUED", false},  {"running", "TASK_STATUS_RUNNING", false},
-    {"paused", "TASK_STATUS_PAUSED", false},  {"completed", "TASK_STATUS_COMPLETED", true},
-    {"failed", "TASK_STATUS_FAILED", true},   {"canceled", "TASK_STATUS_CANCELLED", true},
-    {"timeout", "TASK_STATUS_TIMEOUT", true}, {"rejected", "TASK_STATUS_FAILED", true},
+    {"queued", "TASK_STATUS_QUEUED", false},   {"running", "TASK_STATUS_RUNNING", false},
+    {"paused", "TASK_STATUS_PAUSED", false},   {"completed", "TASK_STATUS_COMPLETED", true},
+    {"failed", "TASK_STATUS_FAILED", true},    {"canceled", "TASK_STATUS_CANCELLED", true},
+    {"timeout", "TASK_STATUS_TIMEOUT", true},  {"rejected", "TASK_STATUS_FAILED", true},
+    {"imported", "TASK_STATUS_PAUSED", false},
 };
 #define N_STATUSES (sizeof(statuses) / sizeof(statuses[0]))
 
@@ -121,16 +122,24 @@ static void copy_error(json_t *to, const json_t *row) {
     json_t *error = json_object_get(row, "error");
     copy_text(to, "error", error, "message");
     copy_text(to, "error_code", error, "code");
+    if (json_object_get(error, "backtrace")) {
+        json_object_set(to, "backtrace", json_object_get(error, "backtrace"));
+    }
 }
 
 json_t *sh_task_json(const json_t *row) {
-    static const char *const copied[] = {"metadata", "exit_status", "output", "seq", "head"};
+    static const char *const copied[] = {"metadata", "exit_status",   "output", "seq",
+                                         "head",     "compensations", "depth",  "detached",
+                                         "children", "budget",        "spent"};
     json_t *task = json_pack("{s:o, s:o, s:o, s:o, s:o}", "task_id", text_json(row, "id"),
                              "workflow_id", text_json(row, "id"), "status", status_json(row),
                              "query", text_json(row, "query"), "usage", usage_json(row));
     copy_created(task, row);
     copy_time(task, "updated_at", row, "updated_at");
     copy_time(task, "completed_at", row, "completed_at");
+    copy_time(task, "deadline_at", row, "deadline_at");
+    copy_text(task, "parent_id", row, "parent");
+    copy_text(task, "root_id", row, "root");
     if (sh_row_ended(row)) {
         json_object_set_new(task, "result", result_json(row));
     }
@@ -160,6 +169,7 @@ json_t *sh_task_item_json(const json_t *row) {
                              status_json(row));
     copy_created(item, row);
     copy_time(item, "completed_at", row, "completed_at");
+    copy_text(item, "parent_id", row, "parent");
     copy_text(item, "agent", row, "agent");
     copy_text(item, "session_id", row, "session");
     copy_said(item, row, "mode", JSON_STRING);

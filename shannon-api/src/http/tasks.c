@@ -72,6 +72,7 @@ static void submit(struct submission *s, const char *agent) {
     const struct sh_submit_body *b = &s->body;
     struct sh_submit submit = {
         .agent = sh_str(agent),
+        .unnamed = b->via,
         .query = sh_str(b->query),
         .input = b->input,
         .session = sh_str(b->session),
@@ -79,6 +80,8 @@ static void submit(struct submission *s, const char *agent) {
         .metadata = b->metadata,
         .args = b->args,
         .stdin_bytes = sh_str(b->stdin_text),
+        .has_priority = b->has_priority,
+        .priority = b->priority,
         .stdin_live = b->stdin_live,
         .idempotency_key = sh_str(s->idempotency_key),
         .idempotency_digest = s->digest,
@@ -86,17 +89,30 @@ static void submit(struct submission *s, const char *agent) {
     sh_engine_submit(s->r->api->app->engine, &submit, submitted, s);
 }
 
-/* mode and context.strategy choose an agent only where one has that name: clients send modes
- * ("standard") that are no agents. */
+/* The modes that clients send without knowing our agents. "standard" is the default agent's. */
+static const char *agent_of_mode(const char *mode) {
+    static const char *const agents[][2] = {
+        {"simple", "chain_of_thought"}, {"complex", "tree_of_thoughts"}, {"supermode", "research"}};
+    for (size_t i = 0; mode && i < sizeof(agents) / sizeof(agents[0]); i++) {
+        if (strcmp(mode, agents[i][0]) == 0) {
+            return agents[i][1];
+        }
+    }
+    return NULL;
+}
+
+/* mode and context.strategy choose an agent where one has that name; then the mode's own. */
 static void modules_listed(void *arg, json_t *modules, const struct sh_err *err) {
     struct submission *s = arg;
+    const char *const wanted[] = {s->body.hints[0], s->body.hints[1],
+                                  agent_of_mode(s->body.hints[0])};
     const char *agent = NULL;
-    for (size_t k = 0; !err && k < 2 && !agent; k++) {
+    for (size_t k = 0; !err && k < sizeof(wanted) / sizeof(wanted[0]) && !agent; k++) {
         size_t i;
         json_t *module;
         json_array_foreach(modules, i, module) {
-            if (s->body.hints[k] && sh_str_eqz(sh_json_get_str(module, "name"), s->body.hints[k])) {
-                agent = s->body.hints[k];
+            if (wanted[k] && sh_str_eqz(sh_json_get_str(module, "name"), wanted[k])) {
+                agent = wanted[k];
             }
         }
     }
@@ -218,6 +234,26 @@ static void listed(void *arg, json_t *value, const struct sh_err *err) {
                             (json_int_t)sh_json_get_int(value, "total", 0)));
 }
 
+/* ?parent_id= or ?root_id=, which take no other condition. true: answered, or will be. */
+static bool list_family(struct sh_request *r, size_t offset, size_t limit) {
+    const char *parent = sh_request_param(r, "parent_id"), *root = sh_request_param(r, "root_id");
+    const char *id = parent && *parent ? parent : root, *status = sh_request_param(r, "status");
+    struct sh_err err = {0};
+    struct sh_id checked;
+    if (!id || !*id) {
+        return false;
+    }
+    if (sh_id_parse(sh_str(id), &checked) < 0 || (parent && *parent && root && *root) ||
+        (status && *status)) {
+        sh_fail(&err, SH_E_INVAL, "expected one of parent_id and root_id, an id, and no status");
+        sh_reply_error(r, &err);
+    } else {
+        sh_engine_list_family(r->api->app->engine, id == parent ? "parent" : "root", sh_str(id),
+                              offset, limit, listed, r);
+    }
+    return true;
+}
+
 void sh_handle_task_list(struct sh_request *r) {
     struct sh_err err = {0};
     uint64_t limit = 0, offset = 0;
@@ -227,6 +263,9 @@ void sh_handle_task_list(struct sh_request *r) {
     if (sh_request_number(r, "limit", 20, 1, 100, &limit, &err) < 0 ||
         sh_request_number(r, "offset", 0, 0, INT32_MAX, &offset, &err) < 0) {
         sh_reply_error(r, &err);
+        return;
+    }
+    if (list_family(r, (size_t)offset, (size_t)limit)) {
         return;
     }
     if (status && *status && !sh_row_status(status)) {
@@ -295,6 +334,25 @@ void sh_handle_pause(struct sh_request *r) {
 
 void sh_handle_resume(struct sh_request *r) {
     control(r, sh_engine_resume);
+}
+
+/* {tokens?, cost_usd?, fuel?, wall_clock_ms?, output?, activities?, reason?} */
+void sh_handle_raise(struct sh_request *r) {
+    struct sh_err err = {0};
+    sh_auto(sh_json_done) json_t *body = NULL;
+    if (sh_request_json(r, false, &body, &err) < 0) {
+        sh_reply_error(r, &err);
+        return;
+    }
+    sh_auto(sh_json_done) json_t *reason = json_incref(json_object_get(body, "reason"));
+    json_object_del(body, "reason");
+    if (reason && (!json_is_string(reason) || json_string_length(reason) > 1000)) {
+        sh_fail(&err, SH_E_INVAL, "reason must be a string of at most 1000 bytes");
+        sh_reply_error(r, &err);
+        return;
+    }
+    sh_engine_raise(r->api->app->engine, sh_str(r->id), body, "user",
+                    reason ? json_string_value(reason) : "", controlled, r);
 }
 
 static void verified(void *arg, json_t *value, const struct sh_err *err) {

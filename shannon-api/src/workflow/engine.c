@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -140,7 +141,7 @@ int sh_app_policy(struct sh_app *app, struct sh_err *err) {
     return 0;
 }
 
-static int open_store(struct sh_app *app, struct sh_err *err) {
+static int open_store_once(struct sh_app *app, struct sh_err *err) {
     const char *endpoint = app->config.store_endpoint;
     sh_auto(sh_free_p) char *resolved = NULL;
     struct sh_str rocksdb = SH_STR("rocksdb:");
@@ -156,6 +157,22 @@ static int open_store(struct sh_app *app, struct sh_err *err) {
     struct sh_wait w = {.app = app};
     int rc = sh_store_open(app->loop, resolved, options, sh_wait_store, &w, &app->store, err);
     return rc < 0 ? rc : sh_wait_run(&w, err);
+}
+
+/* A quota may be full where the disk is not, and only its error says so: then the ballast goes. */
+static int open_store(struct sh_app *app, struct sh_err *err) {
+    int rc = open_store_once(app, err);
+    if (rc != -SH_E_NOSPC || app->ephemeral || !sh_ballast_release(app->root)) {
+        return rc;
+    }
+    sh_log(SH_LOG_WARN, "ballast-released", "error=%s", SH_Q(sh_str(err->message)));
+    if (app->store) {
+        struct sh_wait w = {.app = app};
+        sh_store_close(app->store, sh_wait_plain, &w);
+        sh_wait_run(&w, NULL);
+        app->store = NULL;
+    }
+    return open_store_once(app, err);
 }
 
 /* Compiled code is kept even by ephemeral runs: it is a cache, made from the module alone. */
@@ -190,14 +207,30 @@ static int open_sandbox(struct sh_app *app, struct sh_err *err) {
 
 static int open_tools(struct sh_app *app, struct sh_err *err) {
     const struct sh_config *c = &app->config;
+    sh_auto(sh_free_p) char *exe = exe_path();
+    sh_auto(sh_free_p) char *pins = app->root ? sh_path_join(app->root, "mcp-tools.json") : NULL;
     struct sh_tools_config config = {
+        .worker = exe,
+        .mcp = c->mcp,
+        .mcp_pins = pins,
+        .search_provider = c->search_provider,
+        .search_base_url = c->search_base_url,
+        .search_api_key_env = c->search_api_key_env,
+        .search_api_key_file = c->search_api_key_file,
         .llm_base_url = c->llm_base_url,
         .llm_model = c->llm_model,
         .llm_provider = c->llm_provider,
-        .llm_api_key_env = c->llm_api_key_env,
+        .llm_api_key_env = sh_config_llm_key_env(c),
         .llm_api_key_file = c->llm_api_key_file,
         .llm_timeout_ms = c->llm_timeout_ms,
         .llm_prices = c->llm_prices,
+        .llm_connect_ms = c->llm_connect_timeout_ms,
+        .llm_first_ms = c->llm_first_token_timeout_ms,
+        .llm_between_ms = c->llm_between_tokens_timeout_ms,
+        .llm_models = c->llm_models,
+        .llm_fallback = c->llm_fallback,
+        .http_timeout_ms = c->http_timeout_ms,
+        .http_credentials = c->http_credentials,
     };
     return sh_tools_new(app->loop, &config, &app->tools, err);
 }
@@ -218,6 +251,8 @@ static void engine_fatal(void *arg, const struct sh_err *err) {
 static int open_engine(struct sh_app *app, struct sh_err *err) {
     const char *python = getenv("SHANNON_PYTHON_WASM");
     sh_auto(sh_free_p) char *shipped = python ? NULL : sh_share_path("python.wasm");
+    sh_auto(sh_free_p) char *python_module = sh_share_path("python/shannon.py");
+    sh_auto(sh_free_p) char *image = python ? NULL : sh_share_path("python-image.wasm");
     struct sh_engine_config config = {
         .loop = app->loop,
         .store = app->store,
@@ -230,9 +265,22 @@ static int open_engine(struct sh_app *app, struct sh_err *err) {
         .observe = !app->ephemeral,
         .default_agent = app->config.agents_default,
         .python = python ? python : shipped,
+        .python_module = python_module,
+        .python_image = image,
         .passive = app->options.passive,
         .attended = app->options.attended,
+        .max_running = app->config.engine_max_running,
+        .session_max_running = app->config.engine_session_max_running,
+        .agent_max_running = app->config.engine_agent_max_running,
+        .passivate_after_ms = app->config.engine_passivate_after_ms,
         .approval_timeout_ms = app->config.policy_approval_timeout_ms,
+        .keep_ms = app->config.retention_keep_ms,
+        .compact_after = app->config.compaction_after,
+        .compact_bytes = app->config.compaction_bytes,
+        .keep_failed_ms = app->config.retention_keep_failed_ms,
+        .budget_asks = strcmp(app->config.policy_on_budget, "ask") == 0,
+        .cancel_grace_ms = app->config.engine_cancel_grace_ms,
+        .watch_disk = !app->ephemeral,
         .fatal = engine_fatal,
         .fatal_arg = app,
     };
@@ -263,6 +311,7 @@ int sh_app_open(struct sh_app *app, const struct sh_app_options *options, struct
     enum sh_log_level level = SH_LOG_INFO;
     sh_log_level_parse(app->config.server_log, &level);
     sh_log_set_level(level);
+    sh_engine_catch_crashes();
     int rc = make_root(app, err);
     if (rc == 0) {
         rc = sh_loop_new(&app->loop, err);
@@ -278,6 +327,14 @@ int sh_app_open(struct sh_app *app, const struct sh_app_options *options, struct
         return rc;
     }
     return open_engine(app, err);
+}
+
+void sh_app_listens(struct sh_app *app, int fd) {
+    struct sockaddr_storage address;
+    socklen_t n = sizeof(address);
+    if (getsockname(fd, (struct sockaddr *)&address, &n) == 0) {
+        sh_tools_own_listener(app->tools, (const struct sockaddr *)&address);
+    }
 }
 
 void sh_app_stop(struct sh_app *app) {
@@ -331,6 +388,9 @@ static size_t agent_folders(const struct sh_app *app, char *ret[], size_t max) {
 
 #define FOLDERS_MAX 16
 
+/* Of one name, a module goes before a script. */
+static const char *const agent_endings[] = {".wasm", ".py", NULL};
+
 char *sh_app_agent_file(const struct sh_app *app, const char *name) {
     struct sh_id id;
     if (sh_id_parse(sh_str(name), &id) < 0 || name[0] == '.') {
@@ -340,11 +400,13 @@ char *sh_app_agent_file(const struct sh_app *app, const char *name) {
     size_t n = agent_folders(app, folders, FOLDERS_MAX);
     char *found = NULL;
     for (size_t i = 0; i < n; i++) {
-        char *path = sh_asprintf("%s/%s.wasm", folders[i], name);
-        if (!found && access(path, R_OK) == 0) {
-            found = sh_take(&path);
+        for (size_t k = 0; !found && agent_endings[k]; k++) {
+            char *path = sh_asprintf("%s/%s%s", folders[i], name, agent_endings[k]);
+            if (access(path, R_OK) == 0) {
+                found = sh_take(&path);
+            }
+            sh_free(path);
         }
-        sh_free(path);
         sh_free(folders[i]);
     }
     return found;
@@ -367,17 +429,18 @@ static bool is_registered(const json_t *modules, const char *name, const struct 
 int sh_app_manifest(const char *agent_path, json_t **ret, struct sh_err *err) {
     const char *slash = strrchr(agent_path, '/');
     const char *dot = strrchr(slash ? slash : agent_path, '.');
-    sh_auto(sh_free_p) char *path = sh_asprintf(
-        "%.*s.json", dot ? (int)(dot - agent_path) : (int)strlen(agent_path), agent_path);
-    if (access(path, R_OK) < 0) {
+    int stem = dot ? (int)(dot - agent_path) : (int)strlen(agent_path);
+    sh_auto(sh_free_p) char *json = sh_asprintf("%.*s.json", stem, agent_path);
+    sh_auto(sh_free_p) char *toml = sh_asprintf("%.*s.toml", stem, agent_path);
+    const char *path = access(json, F_OK) == 0 ? json : toml;
+
+    if (access(path, F_OK) < 0) {
         return 0;
     }
-    int rc = sh_document_read(path, ret, err);
-    json_t *inner = rc == 0 ? json_object_get(*ret, "capabilities") : NULL;
-    if (inner) {
-        json_incref(inner);
-        json_decref(*ret);
-        *ret = inner;
+    sh_auto(sh_json_done) json_t *document = NULL;
+    int rc = sh_document_read(path, &document, err);
+    if (rc == 0) {
+        *ret = json_incref(json_object_get(document, "capabilities"));
     }
     return rc;
 }
@@ -407,11 +470,12 @@ static int register_file(struct sh_app *app, const char *path, const char *name,
 static void register_folder(struct sh_app *app, const char *folder, const json_t *modules) {
     DIR *dir = opendir(folder);
     for (struct dirent *entry = dir ? readdir(dir) : NULL; entry; entry = readdir(dir)) {
-        size_t n = strlen(entry->d_name);
-        if (n <= 5 || strcmp(entry->d_name + n - 5, ".wasm") != 0) {
+        const char *dot = strrchr(entry->d_name, '.');
+        if (!dot || dot == entry->d_name ||
+            (strcmp(dot, ".wasm") != 0 && strcmp(dot, ".py") != 0)) {
             continue;
         }
-        sh_auto(sh_free_p) char *name = sh_strndup0(entry->d_name, n - 5);
+        sh_auto(sh_free_p) char *name = sh_strndup0(entry->d_name, (size_t)(dot - entry->d_name));
         sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", folder, entry->d_name);
         /* An earlier folder's file of that name wins. */
         sh_auto(sh_free_p) char *first = sh_app_agent_file(app, name);

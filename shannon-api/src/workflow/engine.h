@@ -45,6 +45,8 @@ int sh_app_open(struct sh_app *app, const struct sh_app_options *options, struct
  * not. Part of sh_app_open, unless store_only.   needs   app->config read; the lock is not needed
  */
 int sh_app_policy(struct sh_app *app, struct sh_err *err);
+/* The server listens there: no tool may come back in by it. */
+void sh_app_listens(struct sh_app *app, int fd);
 /* Workflows stop where they stand and the engine goes: nothing of it answers later. Runs the loop.
  */
 void sh_app_stop(struct sh_app *app);
@@ -56,8 +58,9 @@ void sh_app_close(struct sh_app *app);
 int sh_app_register_agents(struct sh_app *app, struct sh_err *err);
 /* The file of a shipped or configured agent, or NULL; yours to free. */
 char *sh_app_agent_file(const struct sh_app *app, const char *name);
-/* NAME.json beside NAME.wasm is the agent's manifest: its capabilities, or *ret untouched when
- * there is none. gives a reference */
+/* NAME.json, else NAME.toml, beside NAME.wasm is the agent's manifest where it has the member
+ * "capabilities" (else it is some file of the agent's own): gives a reference to that member's
+ * value, and leaves *ret untouched when there is none. */
 int sh_app_manifest(const char *agent_path, json_t **ret, struct sh_err *err);
 /* A file that ships beside the binary (share/shannon/NAME), or NULL; yours to free. */
 char *sh_share_path(const char *name);

@@ -1,0 +1,483 @@
+/* See budget.h. Sums are made when they are asked for, by walking the family in memory: asking is
+ * as rare as calling a model, and a running total would be one more thing to keep right in a crash.
+ */
+#include "engine/budget.h"
+
+#include "engine/private.h"
+
+#define ANSWER_TOKENS 4096   /* reserved for an answer whose max_tokens is not said */
+#define BYTES_PER_TOKEN 4    /* of a prompt, to estimate it before the call */
+#define LOOK_NS 500000000ULL /* how often the use of a running family is added up */
+
+/* ---- what was used ---- */
+
+json_t *sh_spent_json(const struct sh_spent *s) {
+    return json_pack("{s:I, s:f, s:I, s:I, s:I, s:I}", "tokens", (json_int_t)s->tokens, "cost_usd",
+                     s->cost_usd, "fuel", (json_int_t)s->fuel, "wall_us", (json_int_t)s->wall_us,
+                     "output", (json_int_t)s->output_bytes, "activities",
+                     (json_int_t)s->activities);
+}
+
+void sh_spent_add_json(struct sh_spent *s, const json_t *json) {
+    s->tokens += (uint64_t)sh_json_get_int(json, "tokens", 0);
+    s->fuel += (uint64_t)sh_json_get_int(json, "fuel", 0);
+    s->wall_us += (uint64_t)sh_json_get_int(json, "wall_us", 0);
+    s->output_bytes += (uint64_t)sh_json_get_int(json, "output", 0);
+    s->activities += (uint64_t)sh_json_get_int(json, "activities", 0);
+    s->cost_usd += json_number_value(json_object_get(json, "cost_usd"));
+}
+
+static void add(struct sh_spent *to, const struct sh_spent *s) {
+    to->tokens += s->tokens;
+    to->fuel += s->fuel;
+    to->wall_us += s->wall_us;
+    to->output_bytes += s->output_bytes;
+    to->activities += s->activities;
+    to->cost_usd += s->cost_usd;
+}
+
+/* Its own, and what is reserved for calls under way. */
+static struct sh_spent own(const struct sh_workflow *wf) {
+    const struct sh_agent_counters *c = &wf->seen;
+    struct sh_spent s = {.tokens = wf->usage_total,
+                         .fuel = c->fuel_used,
+                         .wall_us = sh_wall_spent_us(wf),
+                         .output_bytes = c->output_offset[0] + c->output_offset[1],
+                         .activities = c->ordinal,
+                         .cost_usd = wf->usage_cost};
+
+    sh_list_each (node, &wf->activities.list) {
+        const struct sh_activity *a = sh_container_of(node, struct sh_activity, link);
+        s.tokens += a->reserved_tokens;
+        s.cost_usd += a->reserved_usd;
+    }
+    return s;
+}
+
+struct sh_spent sh_budget_spent(const struct sh_workflow *wf) {
+    struct sh_spent sum = own(wf);
+
+    add(&sum, &wf->below);
+    if (json_object_get(wf->row, "children")) {
+        sh_list_each (node, &wf->engine->workflows) {
+            const struct sh_workflow *child = sh_container_of(node, struct sh_workflow, link);
+            const struct sh_lineage *l = &child->spec.lineage;
+            if (l->depth > wf->spec.lineage.depth && !l->detached && !child->verify &&
+                strcmp(l->parent.s, wf->id.s) == 0) {
+                struct sh_spent theirs = sh_budget_spent(child);
+                add(&sum, &theirs);
+            }
+        }
+    }
+    return sum;
+}
+
+/* ---- limits ---- */
+
+/* The workflow whose budget it shares, one level up. */
+static struct sh_workflow *above(const struct sh_workflow *wf) {
+    const struct sh_lineage *l = &wf->spec.lineage;
+
+    return l->depth > 0 && !l->detached ? sh_workflow_find(wf->engine, sh_str(l->parent.s)) : NULL;
+}
+
+struct breach {
+    const struct sh_workflow *of;
+    const char *what;
+    double limit, used;
+};
+
+/* The first limit of `x` that `s` passes. What a single agent's sandbox counts is counted there. */
+static bool over(const struct sh_workflow *x, const struct sh_spent *s, bool calls,
+                 struct breach *ret) {
+    const struct sh_limits *l = &x->spec.caps.limits;
+    bool family = json_object_get(x->row, "children") != NULL;
+    const struct {
+        const char *what;
+        double limit, used;
+        bool counts;
+    } all[] = {
+        {"tokens", (double)l->tokens, (double)s->tokens, calls},
+        {"cost_usd", l->cost_usd, s->cost_usd, calls},
+        {"fuel", (double)l->fuel, (double)s->fuel, family},
+        {"wall_clock", (double)l->wall_clock_ms / 1e3, (double)s->wall_us / 1e6, family},
+        {"output", (double)l->output_bytes, (double)s->output_bytes, family},
+        {"activities", (double)l->activities, (double)s->activities, family},
+    };
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        if (all[i].counts && all[i].limit > 0 && all[i].used > all[i].limit) {
+            *ret = (struct breach){x, all[i].what, all[i].limit, all[i].used};
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool asks(const struct sh_workflow *wf) {
+    return wf->engine->config.budget_asks && sh_operator_attends(wf);
+}
+
+/* It is over: journaled, then it rests or fails. */
+static void exceeded(struct sh_workflow *wf, const struct breach *b) {
+    json_t *body;
+    char message[160];
+
+    if (wf->over_budget || wf->doom || wf->verify || wf->phase >= SH_PHASE_ENDING) {
+        return;
+    }
+    body = json_pack("{s:s, s:f, s:f, s:s, s:s}", "what", b->what, "limit", b->limit, "used",
+                     b->used, "of", b->of->id.s, "action", asks(wf) ? "ask" : "fail");
+    snprintf(message, sizeof(message), "the budget is used up: %s, %.15g of %.15g%s", b->what,
+             b->used, b->limit, b->of == wf ? "" : ", counted for all that the first task started");
+    if (asks(wf)) {
+        wf->over_budget = true;
+        json_object_set(wf->row, "budget", body);
+        if (wf->phase == SH_PHASE_RUNNABLE) {
+            sh_task_interrupt(&wf->task);
+        }
+    }
+    if (sh_journal_add(wf, "BudgetExceeded", body) == 0) {
+        sh_workflow_doom(wf, SH_E_JOURNAL, "the journal reached its size limit");
+    }
+    if (wf->over_budget) {
+        sh_workflow_row_put(wf, "paused");
+    } else {
+        sh_workflow_doom(wf, SH_E_BUDGET, message);
+    }
+    sh_journal_commit(wf, NULL, NULL);
+    sh_wall_update(wf);
+}
+
+static uint64_t prompt_tokens(const json_t *args) {
+    json_t *messages = json_object_get(args, "messages");
+    sh_auto(sh_free_p) char *text = sh_json_text(messages ? messages : args);
+
+    return strlen(text) / BYTES_PER_TOKEN + 1;
+}
+
+/* What the least generous limit above leaves; UINT64_MAX where there is none. */
+static uint64_t tokens_left(const struct sh_workflow *wf) {
+    uint64_t left = UINT64_MAX;
+
+    for (const struct sh_workflow *x = wf; x; x = above(x)) {
+        uint64_t limit = x->spec.caps.limits.tokens;
+        struct sh_spent s = limit ? sh_budget_spent(x) : (struct sh_spent){0};
+        uint64_t theirs = !limit ? UINT64_MAX : s.tokens < limit ? limit - s.tokens : 0;
+        left = theirs < left ? theirs : left;
+    }
+    return left;
+}
+
+static bool limited(const struct sh_workflow *wf) {
+    for (const struct sh_workflow *x = wf; x; x = above(x)) {
+        if (x->spec.caps.limits.tokens || x->spec.caps.limits.cost_usd > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sh_budget_reserve(struct sh_activity *a, json_t *body) {
+    struct sh_workflow *wf = a->wf;
+    uint64_t prompt, left;
+    int64_t answer = sh_json_get_int(a->args, "max_tokens", 0);
+    struct breach b;
+
+    if (strcmp(a->tool->name, "llm") != 0 || !limited(wf)) {
+        return true;
+    }
+    prompt = prompt_tokens(a->args);
+    left = tokens_left(wf);
+    if (answer <= 0) { /* as much as there is */
+        answer = left > prompt + ANSWER_TOKENS ? ANSWER_TOKENS
+                 : left > prompt               ? (int64_t)(left - prompt)
+                                               : 1;
+    }
+    a->reserved_tokens = prompt + (uint64_t)answer;
+    /* At the price of what there was so far; the first call shows it. */
+    a->reserved_usd =
+        wf->usage_total ? wf->usage_cost / (double)wf->usage_total * (double)a->reserved_tokens : 0;
+    for (const struct sh_workflow *x = wf; x; x = above(x)) {
+        struct sh_spent s = sh_budget_spent(x);
+        double limit = x->spec.caps.limits.cost_usd;
+        if (limit > 0 && s.cost_usd - a->reserved_usd >= limit) {
+            s.cost_usd = s.cost_usd > limit ? s.cost_usd : limit * (1 + 1e-9);
+        }
+        if (over(x, &s, true, &b)) {
+            a->reserved_tokens = 0;
+            a->reserved_usd = 0;
+            exceeded(wf, &b);
+            return false;
+        }
+    }
+    json_object_set_new(body, "reserved",
+                        json_pack("{s:I, s:f}", "tokens", (json_int_t)a->reserved_tokens,
+                                  "cost_usd", a->reserved_usd));
+    return true;
+}
+
+static void look(struct sh_timer *t) {
+    struct sh_workflow *wf = sh_container_of(t, struct sh_workflow, budget_timer);
+
+    if (wf->phase == SH_PHASE_RUNNABLE) {
+        sh_task_interrupt(&wf->task); /* what it used shows when it is the loop's */
+    } else {
+        sh_budget_check(wf);
+    }
+}
+
+void sh_budget_check(struct sh_workflow *wf) {
+    bool family = wf->spec.lineage.depth > 0 || json_object_get(wf->row, "children");
+    struct breach b;
+
+    if (wf->agent && wf->phase == SH_PHASE_HELD) {
+        wf->seen = sh_agent_counters(wf->agent);
+    }
+    if (!family || wf->verify || wf->over_budget || wf->leaving || wf->phase >= SH_PHASE_ENDING) {
+        return;
+    }
+    for (const struct sh_workflow *x = wf; x; x = above(x)) {
+        struct sh_spent s = sh_budget_spent(x);
+        if (over(x, &s, false, &b)) {
+            exceeded(wf, &b);
+            return;
+        }
+    }
+    sh_timer_start(wf->engine->loop, &wf->budget_timer, LOOK_NS, look);
+}
+
+bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end) {
+    const struct sh_limits *l = &wf->spec.caps.limits;
+    const char *what = end->code == SH_E_FUEL         ? "fuel"
+                       : end->code == SH_E_OUTPUT     ? "output"
+                       : end->code == SH_E_ACTIVITIES ? "activities"
+                                                      : NULL;
+    double limit = end->code == SH_E_FUEL     ? (double)l->fuel
+                   : end->code == SH_E_OUTPUT ? (double)l->output_bytes
+                                              : (double)l->activities;
+
+    if (!what || !asks(wf) || wf->verify || wf->cancel_requested) {
+        return false;
+    }
+    wf->phase = SH_PHASE_HELD;
+    wf->waiting = true;
+    exceeded(wf, &(struct breach){wf, what, limit, limit});
+    sh_workflow_dispose(wf); /* a rest may be long; it is made again from its journal */
+    return wf->over_budget;
+}
+
+void sh_budget_wall_used_up(struct sh_workflow *wf) {
+    double limit = (double)wf->spec.caps.limits.wall_clock_ms / 1e3;
+    char message[120];
+
+    if (asks(wf)) {
+        exceeded(wf, &(struct breach){wf, "wall_clock", limit, limit});
+        return;
+    }
+    snprintf(message, sizeof(message), "the agent used up its %llu ms of wall-clock time",
+             (unsigned long long)wf->spec.caps.limits.wall_clock_ms);
+    sh_workflow_doom(wf, SH_E_WALL_CLOCK, message);
+}
+
+/* ---- raising ---- */
+
+/* Names of the API and the journal; what the sandbox counts needs another agent. */
+static const struct amount {
+    const char *name;
+    size_t at;
+    uint64_t scale;
+    bool sandbox;
+} amounts[] = {
+    {"tokens", offsetof(struct sh_limits, tokens), 1, false},
+    {"fuel", offsetof(struct sh_limits, fuel), 1, true},
+    {"wall_clock_ms", offsetof(struct sh_limits, wall_clock_ms), 1, false},
+    {"output", offsetof(struct sh_limits, output_bytes), 1, true},
+    {"activities", offsetof(struct sh_limits, activities), 1, true},
+};
+#define N_AMOUNTS (sizeof(amounts) / sizeof(amounts[0]))
+
+/* gives  whether something changed that only a new agent knows of */
+static bool raise_limits(struct sh_limits *l, const json_t *body) {
+    double usd = json_number_value(json_object_get(body, "cost_usd"));
+    bool sandbox = false;
+
+    for (size_t i = 0; i < N_AMOUNTS; i++) {
+        uint64_t more = (uint64_t)sh_json_get_int(body, amounts[i].name, 0);
+        uint64_t *limit = (uint64_t *)((char *)l + amounts[i].at);
+        if (more > 0 && *limit > 0) {
+            *limit += more;
+            sandbox = sandbox || amounts[i].sandbox;
+        }
+    }
+    l->cost_usd += l->cost_usd > 0 ? usd : 0;
+    return sandbox;
+}
+
+void sh_budget_apply(struct sh_workflow *wf, const struct sh_event *ev) {
+    bool sandbox;
+
+    if (strcmp(ev->type, "BudgetExceeded") == 0) {
+        if (wf->reading) {
+            wf->over_budget = sh_str_eqz(sh_json_get_str(ev->body, "action"), "ask");
+        }
+        return;
+    }
+    sandbox = raise_limits(&wf->spec.caps.limits, ev->body);
+    wf->over_budget = false;
+    if (wf->reading) {
+        return;
+    }
+    sh_wall_stop(wf);
+    if (wf->phase == SH_PHASE_RUNNABLE || wf->phase == SH_PHASE_LOADING) {
+        wf->retake = sandbox;
+        if (wf->phase == SH_PHASE_RUNNABLE) {
+            sh_task_interrupt(&wf->task);
+        }
+    } else if (sandbox || !wf->agent) {
+        sh_budget_retake(wf);
+    } else {
+        sh_activities_resume(wf);
+        sh_workflow_poke(wf);
+    }
+}
+
+void sh_budget_settle_lost(struct sh_workflow *wf, int64_t claimed_us) {
+    for (size_t i = 0; i < wf->history.n_activities; i++) {
+        const struct sh_past_activity *a = &wf->history.activities[i];
+        const json_t *reserved = json_object_get(a->request, "reserved");
+        if (a->request && a->scheduled && !a->finished && reserved && a->next_at_us <= claimed_us) {
+            wf->usage_total += (uint64_t)sh_json_get_int(reserved, "tokens", 0);
+            wf->usage_cost += json_number_value(json_object_get(reserved, "cost_usd"));
+        }
+    }
+}
+
+struct retake { /* the old agent goes first: both use one workspace */
+    struct sh_job job;
+    struct sh_engine *engine;
+    struct sh_agent *agent;
+    char *workspace;
+    json_t *row;
+};
+
+static void retake_work(struct sh_job *job) {
+    struct retake *r = sh_container_of(job, struct retake, job);
+
+    r->agent = sh_agent_free(r->agent);
+    sh_tree_remove(r->workspace);
+}
+
+static void retake_done(struct sh_job *job) {
+    struct retake *r = sh_container_of(job, struct retake, job);
+    struct sh_engine *e = r->engine;
+
+    if (!e->stopping) {
+        sh_workflow_adopt(e, r->row);
+    }
+    json_decref(r->row);
+    sh_free(r->workspace);
+    sh_free(r);
+    sh_engine_unpin(e);
+}
+
+void sh_budget_retake(struct sh_workflow *wf) {
+    struct retake *r = sh_new(struct retake);
+
+    r->engine = wf->engine;
+    r->engine->pins++;
+    r->agent = sh_take(&wf->agent);
+    r->workspace = sh_workspace_path(wf);
+    r->row = json_deep_copy(wf->row);
+    sh_workflow_leave(wf);
+    r->job.work = retake_work;
+    r->job.done = retake_done;
+    sh_loop_submit(r->engine->loop, SH_POOL_FILES, &r->job);
+}
+
+static int check_amounts(const json_t *more, struct sh_err *err) {
+    static const char *const known[] = {"tokens", "cost_usd",   "fuel", "wall_clock_ms",
+                                        "output", "activities", NULL};
+    const char *name;
+    json_t *value;
+
+    if (sh_json_only(more, known, "the raise", err) < 0) {
+        return -err->code;
+    }
+    json_object_foreach((json_t *)(uintptr_t)more, name, value) {
+        bool good = strcmp(name, "cost_usd") == 0
+                        ? json_is_number(value) && json_number_value(value) > 0 &&
+                              json_number_value(value) <= 1e9
+                        : json_is_integer(value) && json_integer_value(value) > 0 &&
+                              json_integer_value(value) <= (json_int_t)1 << 50;
+        if (!good) {
+            return sh_fail(err, SH_E_INVAL, "%s: expected how much more, above 0", name);
+        }
+    }
+    return json_object_size(more) > 0
+               ? 0
+               : sh_fail(err, SH_E_INVAL,
+                         "expected at least one of tokens, cost_usd, fuel, wall_clock_ms, output "
+                         "and activities");
+}
+
+static json_t *raise_body(const json_t *more, const char *by, const char *reason) {
+    json_t *body = more ? json_deep_copy(more) : json_object();
+
+    json_object_set_new(body, "by", sh_json_string(sh_str(by ? by : "")));
+    json_object_set_new(body, "reason", sh_json_string(sh_str(reason ? reason : "")));
+    return body;
+}
+
+static bool add_raise(struct sh_workflow *wf, const json_t *more, const char *by,
+                      const char *reason) {
+    json_object_del(wf->row, "budget");
+    if (sh_journal_add(wf, "BudgetRaised", raise_body(more, by, reason)) == 0) {
+        return false;
+    }
+    sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+    return true;
+}
+
+/* Its budget, and that of all above it, which bind it; then whoever rests in the family may try. */
+void sh_engine_raise(struct sh_engine *e, struct sh_str id, const json_t *more, const char *by,
+                     const char *reason, sh_engine_json_fn cb, void *arg) {
+    const struct sh_asked_for asked = {SH_ASK_RAISE,    .by = by, .reason = reason,
+                                       .payload = more, .cb = cb, .arg = arg};
+    struct sh_workflow *wf = sh_workflow_find(e, id), *top = wf;
+    struct sh_control *c;
+    struct sh_err err = {0};
+
+    if (check_amounts(more, &err) == 0 && sh_defer(e, wf, id, &asked)) {
+        return;
+    }
+    c = sh_control_new(e, "raise its budget", cb, arg);
+
+    if (check_amounts(more, &err) < 0) {
+        sh_control_end(c, NULL, &err);
+        return;
+    }
+    if (!sh_control_alive(c, wf, id)) {
+        return;
+    }
+    for (struct sh_workflow *x = above(wf); x; x = above(x)) {
+        if (!x->reading && x->phase < SH_PHASE_ENDING && add_raise(x, more, by, reason)) {
+            sh_journal_commit(x, NULL, NULL);
+        }
+        top = x;
+    }
+    if (!add_raise(wf, more, by, reason)) {
+        sh_fail(&err, SH_E_JOURNAL, "the task's journal has reached its size limit");
+        sh_control_end(c, NULL, &err);
+        return;
+    }
+    sh_journal_commit(wf, sh_control_written, c);
+    sh_list_each (node, &e->workflows) {
+        struct sh_workflow *x = sh_container_of(node, struct sh_workflow, link);
+        if (x != wf && x->over_budget && !x->reading && x->phase < SH_PHASE_ENDING &&
+            strcmp(x->spec.lineage.root.s,
+                   top->spec.lineage.depth ? top->spec.lineage.root.s : top->id.s) == 0 &&
+            add_raise(x, NULL, by, "the budget of its family was raised")) {
+            sh_journal_commit(x, NULL, NULL);
+        }
+    }
+}

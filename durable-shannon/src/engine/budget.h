@@ -1,0 +1,46 @@
+/* One budget for a family (SEMANTICS 12): what a workflow uses counts against its own limits and
+ * against those of every workflow above it. The ledger is in the journals: calls of models reserve
+ * in ActivityScheduled and settle in the outcome; a child's whole use is in the outcome of the
+ * activity that started it. Replay only adds up.
+ *
+ *   a limit is reached -> BudgetExceeded{what, limit, used, of, action}
+ *        action "fail" -> the workflow fails as budget_exceeded
+ *        action "ask"  -> it rests -> BudgetRaised{tokens?, ...} -> it goes on under the sum
+ *
+ * What the sandbox itself counts (fuel, output, activities) ends an agent; then it is made again
+ * from its journal under the sum. */
+#ifndef SH_ENGINE_BUDGET_H
+#define SH_ENGINE_BUDGET_H
+
+#include "engine/journal.h"
+
+struct sh_activity;
+struct sh_agent_end;
+struct sh_workflow;
+
+struct sh_spent {
+    uint64_t tokens, fuel, wall_us, output_bytes, activities;
+    double cost_usd;
+};
+json_t *sh_spent_json(const struct sh_spent *s);
+void sh_spent_add_json(struct sh_spent *s, const json_t *json); /* NULL adds nothing */
+
+/* What it used, with those below it that are not detached. */
+struct sh_spent sh_budget_spent(const struct sh_workflow *wf);
+/* May this activity begin? Then what it may use is reserved, and in its ActivityScheduled. false:
+ * the workflow ends or rests; the activity is asked again when the budget is raised. */
+bool sh_budget_reserve(struct sh_activity *a, json_t *body);
+/* The agent has been stepped, or time went by: is the family within its limits? */
+void sh_budget_check(struct sh_workflow *wf);
+/* The agent ended by a limit that the sandbox counts. true: it rests instead */
+bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end);
+/* The wall clock of the workflow is used up. */
+void sh_budget_wall_used_up(struct sh_workflow *wf);
+
+void sh_budget_apply(struct sh_workflow *wf, const struct sh_event *ev);
+/* Taken up again: attempts that were cut off settle at what was reserved for them. */
+void sh_budget_settle_lost(struct sh_workflow *wf, int64_t claimed_us);
+/* Made anew from its journal, once its agent is the loop's. */
+void sh_budget_retake(struct sh_workflow *wf);
+
+#endif

@@ -1,0 +1,3 @@
+module shannon.local/sdk/go
+
+go 1.22

@@ -1,0 +1,22 @@
+;; CVE-2023-41880 (i64x2.shr_s by more than its width), CVE-2023-27477 (i8x16.swizzle and select),
+;; CVE-2022-31104: vector instructions that computed something else than they say.
+(module
+  (memory (export "memory") 1 1)
+  (func $is (param i64 i64) (if (i64.ne (local.get 0) (local.get 1)) (then (unreachable))))
+  (func $shift (param i32) (result i64)
+    (i64x2.extract_lane 0 (i64x2.shr_s (v128.const i64x2 -8 16) (local.get 0))))
+  (func (export "_start")
+    (call $is (call $shift (i32.const 1)) (i64.const -4))
+    (call $is (call $shift (i32.const 33)) (i64.const -1))
+    (call $is (call $shift (i32.const 65)) (i64.const -4))
+    (call $is (i64x2.extract_lane 0 (i8x16.swizzle (v128.const i64x2 0x0706050403020100 0)
+                                                   (v128.const i64x2 0xff10800f07000102 0)))
+              (i64.const 0x0000000007000102))
+    (call $is (i64x2.extract_lane 0 (v128.bitselect (v128.const i64x2 -1 0) (v128.const i64x2 0 0)
+                                                    (v128.const i64x2 0xff00ff00ff00ff00 0)))
+              (i64.const 0xff00ff00ff00ff00))
+    (drop (v128.load (i32.const 65520)))
+    (v128.store (i32.const 0) (v128.load64_zero (i32.const 65528)))
+    (v128.store (i32.const 0) (f32x4.sqrt (v128.load32_zero (i32.const 65532))))
+    (v128.store (i32.const 0) (i32x4.add (v128.load (i32.const 65520)) (v128.load (i32.const 65520))))
+    (drop (i32x4.extract_lane 0 (v128.load (i32.const 65521))))))

@@ -1,0 +1,15 @@
+;; Waits for the signal "go", then emits an event of type "poison", then ends.
+(module
+  (import "shannon" "activity_start" (func $start (param i32 i32 i32 i32) (result i32)))
+  (import "shannon" "activity_wait" (func $wait (param i32 i32) (result i32)))
+  (import "shannon" "emit" (func $emit (param i32 i32 i32 i32) (result i32)))
+  (import "shannon" "output" (func $output (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "signal{\"name\":\"go\"}")
+  (data (i32.const 64) "poison{}\"done\"")
+  (func (export "_start")
+    (i32.store (i32.const 256)
+      (call $start (i32.const 0) (i32.const 6) (i32.const 6) (i32.const 13)))
+    (drop (call $wait (i32.const 256) (i32.const 1)))
+    (drop (call $emit (i32.const 64) (i32.const 6) (i32.const 70) (i32.const 2)))
+    (drop (call $output (i32.const 72) (i32.const 6)))))

@@ -1,0 +1,21 @@
+;; Asks a person one question and gives the answer as the task's output.
+(module
+  (import "shannon" "activity_start" (func $start (param i32 i32 i32 i32) (result i32)))
+  (import "shannon" "activity_wait" (func $wait (param i32 i32) (result i32)))
+  (import "shannon" "activity_size" (func $size (param i32) (result i32)))
+  (import "shannon" "activity_read" (func $read (param i32 i32 i32) (result i32)))
+  (import "shannon" "activity_drop" (func $drop (param i32) (result i32)))
+  (import "shannon" "output" (func $output (param i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "approval{\"message\":\"Send it?\"}")
+  (func (export "_start")
+    (local $handle i32)
+    (local.set $handle (call $start (i32.const 0) (i32.const 8) (i32.const 8) (i32.const 22)))
+    (i32.store (i32.const 256) (local.get $handle))
+    ;; not revealed yet: size must be -EAGAIN (-6)
+    (if (i32.ne (call $size (local.get $handle)) (i32.const -6)) (then unreachable))
+    (loop $again
+      (br_if $again (i32.eq (call $wait (i32.const 256) (i32.const 1)) (i32.const -11))))
+    (drop (call $read (local.get $handle) (i32.const 1024) (i32.const 1024)))
+    (drop (call $output (i32.const 1024) (call $size (local.get $handle))))
+    (if (call $drop (local.get $handle)) (then unreachable))))
