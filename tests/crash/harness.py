@@ -24,7 +24,12 @@ WAIT_S = 120
 
 
 class Died(Exception):
-    """The server's process ended while something was asked of it."""
+    """The server's process ended while it started, or while something was asked of it. `killed`: by
+    SIGKILL, and not by something that it met."""
+
+    def __init__(self, message, process):
+        super().__init__(message)
+        self.killed = process.wait(WAIT_S) == -signal.SIGKILL
 
 
 def guest(name):
@@ -146,8 +151,7 @@ class Server:
             if self.process.poll() is None and not self.output.closed:
                 self.kill()
                 raise AssertionError("the server named no port:\n" + self.output.all())
-            self.wait()
-            raise Died(self.output.all())
+            raise Died(self.output.all(), self.process)
         self.port = int(match.group(1))
 
     def wait(self, seconds=WAIT_S):
@@ -161,9 +165,6 @@ class Server:
         """SIGTERM, as an operator does; it has to be quick and clean."""
         self.process.send_signal(signal.SIGTERM)
         return self.wait(30)
-
-    def died_by_kill(self):
-        return self.wait() == -signal.SIGKILL
 
     def request(self, method, path, body=None, headers=None, timeout=60):
         """gives (status, parsed body, headers)."""
@@ -181,7 +182,7 @@ class Server:
             if isinstance(error, socket.timeout) or self.process.poll() is None and \
                     not self.dying():
                 raise AssertionError(f"{method} {path}: {error!r}\n{self.output.all()}") from error
-            raise Died(str(error)) from error
+            raise Died(f"{error!r}\n{self.output.all()}", self.process) from error
         finally:
             connection.close()
 

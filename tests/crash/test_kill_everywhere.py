@@ -12,6 +12,7 @@ answer that was in the journal already.
 import collections
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -135,15 +136,15 @@ class KillEverywhere(unittest.TestCase):
 
     def run_with_kill(self, data_dir, point, k):
         """gives (task or None, was it killed)."""
-        task = None
+        task, killed = None, False
         try:
             server = self.start(data_dir, SHANNON_CRASH_AT=f"{point}:{k}")
             task = server.submit(self.request, "the-task")
             server.wait_for_end(task)
-            server.stop()  # a point may lie in the stop
-        except Died:
-            pass
-        return task, self.server.died_by_kill()
+            killed = server.stop() == -signal.SIGKILL  # a point may lie in the stop
+        except Died as died:
+            killed = died.killed
+        return task, killed
 
     def one_kill(self, template, name, point, k, digest, ordinals):
         label = f"SHANNON_CRASH_ONLY={name}:{point}:{k}"
@@ -213,8 +214,8 @@ class KillEverywhere(unittest.TestCase):
                     server = self.start(data_dir, **environment)
                     server.wait_for_end(server.submit(request, "order"))
                     server.stop()
-                except Died:
-                    self.assertTrue(self.server.died_by_kill(), self.server.output.all())
+                except Died as died:
+                    self.assertTrue(died.killed, died)
                 server = self.start(data_dir)
                 task = server.submit(request, "order")
                 events = server.wait_for_end(task)

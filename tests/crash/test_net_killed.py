@@ -4,6 +4,7 @@ was written is sent twice by a replay, and every journal verifies without the se
 
 import os
 import pathlib
+import signal
 import sys
 import unittest
 
@@ -59,15 +60,14 @@ class NetKilled(unittest.TestCase):
         data_dir = os.path.join(self.folder, f"{point}-{k}")
         harness.copy_tree(template, data_dir)
         sent = len(self.peer.lines)
-        task = None
+        task, killed = None, False
         try:
             server = self.start(data_dir, SHANNON_CRASH_AT=label)
             task = server.submit(self.request, "the-task")
             server.wait_for_end(task)
-            server.stop()
-        except Died:
-            pass
-        killed = self.server.died_by_kill()
+            killed = server.stop() == -signal.SIGKILL
+        except Died as died:
+            killed = died.killed
         server = self.start(data_dir)
         again = server.submit(self.request, "the-task")
         self.assertIn(task, (None, again), label)

@@ -213,8 +213,8 @@ class SamplesKilled(unittest.TestCase):
                 client.go_on(server)
             server.kill()
             return False
-        except Died:
-            self.assertTrue(self.server.died_by_kill(), self.server.output.all())
+        except Died as died:
+            self.assertTrue(died.killed, died)
             return True
 
     def one_run(self, number, kills, expected, label):
