@@ -14,14 +14,16 @@ static struct fixture f;
 struct answer {
     bool done;
     struct sh_err err;
+    char id[64];
 };
 
 static void on_submitted(void *arg, json_t *row, bool cached, const struct sh_err *err) {
     struct answer *a = arg;
+    struct sh_str id = sh_json_get_str(row, "id");
 
-    (void)row;
     (void)cached;
     a->done = true;
+    snprintf(a->id, sizeof(a->id), "%.*s", (int)id.len, id.p ? id.p : "");
     if (err) {
         a->err = *err;
     }
@@ -183,12 +185,70 @@ START_TEST(a_name_is_listed_with_the_module_that_has_it_now) {
 }
 END_TEST
 
+/* A task of `agent` runs that module under that name. */
+static void assert_module_of(const char *agent, const json_t *module, const char *name) {
+    struct answer a = submit(agent);
+
+    ck_assert_int_eq(a.err.code, 0);
+    sh_auto(sh_json_done) json_t *row = fixture_wait(&f, a.id);
+    ck_assert(json_equal(json_object_get(row, "module"), json_object_get(module, "hash")));
+    ck_assert_str_eq(json_string_value(json_object_get(row, "agent")), name);
+}
+
+/* What is remembered of an agent is forgotten when it changes: by name and by hash. */
+START_TEST(a_task_gets_the_agent_as_it_is_registered_now) {
+    struct added removed = {0};
+    const char *hash;
+
+    fixture_open(&f, "remembered");
+    sh_auto(sh_json_done) json_t *old = add_program(PROGRAM, NULL, NULL);
+    hash = json_string_value(json_object_get(old, "hash"));
+    assert_module_of(hash, old, hash);
+    assert_module_of(hash, old, hash);
+    json_decref(
+        add_program(PROGRAM, "answer", NULL)); /* it has a name now: rules may speak of it */
+    assert_module_of(hash, old, "answer");
+    assert_module_of("answer", old, "answer");
+    assert_module_of("answer", old, "answer");
+    sh_auto(sh_json_done) json_t *new = add_program("(module\nprint two\n", "answer", NULL);
+    assert_module_of("answer", new, "answer");
+    assert_module_of(hash, old, hash);
+    sh_engine_module_remove(f.engine, SH_STR("answer"), on_value, &removed);
+    fixture_run(&f, &removed.done);
+    json_decref(removed.value);
+    ck_assert_int_eq(submit("answer").err.code, SH_E_NOT_FOUND);
+    fixture_close(&f);
+}
+END_TEST
+
+/* Else each task of an agent would wait for two or three questions to the database. */
+START_TEST(a_known_agent_is_not_looked_up_again) {
+    char hash[SH_HASH_HEX_BYTES];
+
+    fixture_open(&f, "unread");
+    sh_auto(sh_json_done) json_t *module = add_program(PROGRAM, NULL, NULL);
+    snprintf(hash, sizeof(hash), "%s", json_string_value(json_object_get(module, "hash")));
+    sh_fault_plan(1, true);
+    ck_assert_int_eq(submit(hash).err.code, SH_E_IO);
+    ck_assert_str_eq(sh_fault_first(), "store_read");
+    sh_fault_plan(0, false);
+    assert_module_of(hash, module, hash);
+    sh_fault_plan(1, true);
+    submit(hash);
+    ck_assert_str_ne(sh_fault_first(), "store_read");
+    sh_fault_plan(0, false);
+    fixture_close(&f);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         a_module_whose_bytes_are_not_those_of_its_name_is_corrupt,
         a_module_whose_file_is_gone_is_not_found,
         bytes_alone_leave_a_registered_module_as_it_is,
         a_name_is_listed_with_the_module_that_has_it_now,
+        a_task_gets_the_agent_as_it_is_registered_now,
+        a_known_agent_is_not_looked_up_again,
         NULL,
     };
 

@@ -47,6 +47,7 @@ static void engine_end(struct sh_msg *msg) {
         /* their owners free them */
     }
     sh_module_cache_done(&e->modules);
+    sh_registry_done(&e->registry);
     sh_kv_done(e);
     json_decref(e->grants);
     json_decref(e->forgetting);
@@ -190,6 +191,7 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
     e->pins = 1;
     sh_list_init(&e->workflows);
     sh_list_init(&e->modules.loaded);
+    sh_list_init(&e->registry.known);
     sh_list_init(&e->subscriptions);
     sh_list_init(&e->schedules);
     sh_list_init(&e->pending_keys);

@@ -22,6 +22,7 @@ struct loaded {
 /* A load under way. Several may ask for the same module: the sandbox compiles each hash once. */
 struct load {
     struct sh_job job;
+    struct sh_msg later; /* of a module that is loaded already */
     struct sh_engine *engine;
     struct sh_hash hash;                /* what it must be, unless it is the interpreter */
     char *path;                         /* of the module's file */
@@ -269,8 +270,7 @@ static void load_find(struct sh_job *job) {
     }
 }
 
-static void load_done(struct sh_job *job) {
-    struct load *l = sh_container_of(job, struct load, job);
+static void load_end(struct load *l) {
     struct sh_engine *e = l->engine;
 
     if (l->module) {
@@ -291,6 +291,10 @@ static void load_done(struct sh_job *job) {
     sh_engine_unpin(e);
 }
 
+static void load_done(struct sh_job *job) {
+    load_end(sh_container_of(job, struct load, job));
+}
+
 static void load_found(struct sh_job *job) {
     struct load *l = sh_container_of(job, struct load, job);
 
@@ -303,8 +307,8 @@ static void load_found(struct sh_job *job) {
     sh_loop_submit(l->engine->loop, SH_POOL_COMPILE, &l->job);
 }
 
-static void load_cached(struct sh_job *job) {
-    (void)job; /* the answer still comes in a later turn */
+static void load_cached(struct sh_msg *msg) {
+    load_end(sh_container_of(msg, struct load, later));
 }
 
 /* interpreter or NULL; hash is then what the module must have */
@@ -320,10 +324,15 @@ static void load_start(struct sh_engine *e, char *path, struct sh_interpreter *i
     l->cb = cb;
     l->arg = arg;
     l->module = known ? sh_module_ref(known) : NULL;
-    l->job.work = known ? load_cached : load_find;
-    l->job.done = known ? load_done : load_found;
+    l->job.work = load_find;
+    l->job.done = load_found;
+    l->later.run = load_cached;
     e->pins++;
-    sh_loop_submit(e->loop, known ? SH_POOL_FILES : SH_POOL_COMPUTE, &l->job);
+    if (known) {
+        sh_loop_post(e->loop, &l->later);
+    } else {
+        sh_loop_submit(e->loop, SH_POOL_COMPUTE, &l->job);
+    }
 }
 
 void sh_modules_load(struct sh_engine *e, const struct sh_hash *hash, sh_module_ready_fn cb,
@@ -402,6 +411,7 @@ static void add_record(struct adding *a) {
     if (a->name) {
         puts[n++] = (struct sh_put){SH_TABLE_NAME, sh_str(a->name), name_record};
     }
+    sh_registry_changes(a->engine);
     if (sh_engine_append(a->engine, NULL, 0, puts, n, add_stored, a, &a->err) < 0) {
         add_stored(a, &a->err);
     }
@@ -532,6 +542,7 @@ static void names_found(void *arg, json_t *names, size_t total, const struct sh_
             puts[n++] = (struct sh_put){SH_TABLE_NAME, sh_json_get_str(name, "name"), NULL};
         }
     }
+    sh_registry_changes(q->engine);
     if (!err && sh_engine_append(q->engine, NULL, 0, puts, n, removed, q, &own) == 0) {
         return;
     }

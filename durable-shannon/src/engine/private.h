@@ -31,6 +31,7 @@
 #include "engine/operator.h"
 #include "engine/pysdk.h"
 #include "engine/quarantine.h"
+#include "engine/registry.h"
 #include "engine/schedules.h"
 #include "engine/sign.h"
 #include "engine/takeup.h"
@@ -149,6 +150,7 @@ struct sh_engine {
     size_t n_workflows;
     struct sh_executors *executors;
     struct sh_module_cache modules;
+    struct sh_registry registry;
     struct sh_list parked;         /* workflows that the host failed, to be tried again */
     struct sh_list subscriptions;  /* still reading, of workflows not in memory */
     json_t *grants;                /* {"grant:HASH:CAPABILITY": record} */

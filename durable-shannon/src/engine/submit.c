@@ -549,15 +549,7 @@ static void load(struct submission *s) {
 
 /* Rules of the policy speak of names: to submit the hash instead of the name is no way around them.
  */
-static void name_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct submission *s = arg;
-    struct sh_str name = sh_json_get_str(json_array_get(records, 0), "name");
-
-    (void)total;
-    if (err) {
-        answer(s, NULL, false, err);
-        return;
-    }
+static void name_it(struct submission *s, struct sh_str name) {
     if (name.len == 0 && s->birth && s->birth->name) {
         name = sh_str(s->birth->name);
     }
@@ -568,14 +560,13 @@ static void name_found(void *arg, json_t *records, size_t total, const struct sh
         sh_free(s->agent);
         s->agent = text_of(name);
     }
-    load(s);
 }
 
-static void module_found(void *arg, json_t *record, const struct sh_err *err) {
+/* name: that it is registered under when it was asked for by its hash, else empty */
+static void module_found(void *arg, json_t *record, struct sh_str name, const struct sh_err *err) {
     struct submission *s = arg;
     struct sh_err bad = {0};
     struct sh_hash hash;
-    struct sh_store_filter named = {.member = {"hash"}, .value = {s->agent}, .limit = 1};
     json_t *manifest = json_object_get(record, "manifest");
 
     if (!err && manifest &&
@@ -598,14 +589,13 @@ static void module_found(void *arg, json_t *record, const struct sh_err *err) {
     }
     s->record = json_incref(record);
     if (sh_hash_parse(sh_str(s->agent), &hash) == 0) {
-        sh_store_list(s->engine->store, SH_TABLE_NAME, &named, name_found, s);
-    } else {
-        load(s);
+        name_it(s, name);
     }
+    load(s);
 }
 
 static void find_module(struct submission *s) {
-    sh_modules_find(s->engine, sh_str(s->agent), module_found, s);
+    sh_registry_find(s->engine, sh_str(s->agent), module_found, s);
 }
 
 static void first_row_found(void *arg, json_t *row, const struct sh_err *err) {
