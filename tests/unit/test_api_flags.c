@@ -153,6 +153,9 @@ START_TEST(network_rules_are_read_from_urls) {
          "{\"host\":\"[::1]\",\"methods\":[\"GET\",\"POST\"],\"path\":\"/\",\"port\":8080,"
          "\"scheme\":\"http\"}"},
         {"tcp://db.local:5432", "{\"host\":\"db.local\",\"port\":5432,\"scheme\":\"tcp\"}"},
+        {"tcp://*.local:5000-5999",
+         "{\"host\":\"*.local\",\"port\":\"5000-5999\",\"scheme\":\"tcp\"}"},
+        {"tcp://[::1]:*", "{\"host\":\"[::1]\",\"port\":\"*\",\"scheme\":\"tcp\"}"},
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         struct sh_run_flags f = {.nets = single(rules[i].rule)};
@@ -202,6 +205,9 @@ START_TEST(run_flags_that_are_wrong_are_named) {
         {.net = "https://example.org:65536", .flag = "port: expected"},
         {.net = "https://example.org:443x/", .flag = "port: expected"},
         {.net = "https://example.org:-1", .flag = "port: expected"},
+        {.net = "tcp://example.org:6-5", .flag = "port: expected"},
+        {.net = "tcp://example.org:5-", .flag = "port: expected"},
+        {.net = "tcp://example.org:99999999999999999999", .flag = "port: expected"},
         {.net = "https://[::1", .flag = "host: expected"},
         {.net = "https://example.org/../x", .flag = "path: expected"},
         {.net = "https://example.org/a*b", .flag = "path: expected"},

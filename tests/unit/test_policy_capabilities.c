@@ -54,6 +54,12 @@ START_TEST(every_member_survives_a_round_trip) {
           "\"methods\":[\"POST\",\"GET\"]}]}",
           "{\"network\":[{\"host\":\"*.x.org\",\"methods\":[\"GET\",\"POST\"],"
           "\"path\":\"/wiki/*\",\"port\":443,\"scheme\":\"https\"}]}");
+    dumps("{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":\"5000-5999\"},"
+          "{\"scheme\":\"http\",\"host\":\"a\",\"port\":\"*\"},"
+          "{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":\"7-7\"}]}",
+          "{\"network\":[{\"host\":\"a\",\"port\":\"5000-5999\",\"scheme\":\"tcp\"},"
+          "{\"host\":\"a\",\"port\":\"*\",\"scheme\":\"http\"},"
+          "{\"host\":\"a\",\"port\":7,\"scheme\":\"tcp\"}]}");
     dumps("{\"filesystem\":[{\"host\":\"~/notes//a/./b/\",\"guest\":\".\"}]}",
           "{\"filesystem\":[{\"dir_perms\":[\"read\"],\"file_perms\":[\"read\"],\"guest\":\"/\","
           "\"host\":\"/home/ann/notes/a/b\"}]}");
@@ -112,6 +118,16 @@ START_TEST(wrong_types_and_values_name_the_member) {
     refused("{\"filesystem\":[{\"host\":\"/a\",\"capture\":\"much\"}]}", "capture");
     refused("{\"network\":[{\"scheme\":\"ftp\",\"host\":\"a\"}]}", "network[0].scheme");
     refused("{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\"}]}", "network[0].port");
+    static const char *const ports[] = {"",     "x",   "-",       "1-",    "-2",
+                                        "2-1",  "0-9", "1-65536", "1-2-3", " 1-2",
+                                        "1-2 ", "**",  "1,2",     "80",    "1-9999999999999999",
+                                        "+1-2", "*-*"};
+    for (size_t i = 0; i < sizeof(ports) / sizeof(ports[0]); i++) {
+        char text[128];
+        snprintf(text, sizeof(text),
+                 "{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":\"%s\"}]}", ports[i]);
+        refused(text, "network[0].port: expected an integer from 1 to 65535, \"FIRST-LAST\"");
+    }
     refused("{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":1,\"path\":\"/\"}]}",
             "path");
     refused("{\"network\":[{\"scheme\":\"https\",\"host\":\"A.org\"}]}", "lower-case");

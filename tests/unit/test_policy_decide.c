@@ -197,6 +197,7 @@ END_TEST
 
 #define NET(members) "{\"scheme\":\"https\"," members "}"
 #define ALLOW_NET(rule) "{\"rules\":[{\"agent\":\"*\",\"allow\":{\"network\":[" rule "]}}]}"
+#define TCP(ports) "{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":" ports "}"
 #define ASK_NET(rule) "{\"network\":[" rule "]}"
 
 START_TEST(network_rules_are_contained_in_every_part) {
@@ -222,6 +223,17 @@ START_TEST(network_rules_are_contained_in_every_part) {
          ASK_NET(NET("\"host\":\"a\",\"path\":\"/wx\"")), 0},
         {ALLOW_NET(NET("\"host\":\"a\",\"path\":\"/w/x\"")),
          ASK_NET(NET("\"host\":\"a\",\"path\":\"/w/*\"")), 0},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("5000")), 1},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("5999")), 1},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("4999")), 0},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("6000")), 0},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("\"5999-6000\"")), 0},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("\"5000-5999\"")), 1},
+        {ALLOW_NET(TCP("\"5000-5999\"")), ASK_NET(TCP("\"*\"")), 0},
+        {ALLOW_NET(TCP("5000")), ASK_NET(TCP("\"5000-5001\"")), 0},
+        {ALLOW_NET(TCP("\"*\"")), ASK_NET(TCP("65535")), 1},
+        {ALLOW_NET(TCP("\"*\"")), ASK_NET(TCP("1")), 1},
+        {ALLOW_NET(TCP("\"*\"")), ASK_NET(TCP("\"1-65535\"")), 1},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
         struct sh_decision d = {0};
@@ -230,6 +242,28 @@ START_TEST(network_rules_are_contained_in_every_part) {
         ck_assert_msg(d.n_denials == 1 - rows[i].granted, "row %zu", i);
         sh_decision_done(&d);
     }
+}
+END_TEST
+
+START_TEST(a_refused_port_refuses_every_range_with_it) {
+    static const struct {
+        const char *asked;
+        size_t granted;
+    } rows[] = {{"22", 0},    {"\"20-22\"", 0}, {"\"22-30\"", 0},
+                {"\"*\"", 0}, {"21", 1},        {"\"23-65535\"", 1}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct sh_decision d = {0};
+        char asked[128];
+        snprintf(asked, sizeof(asked),
+                 "{\"network\":[{\"scheme\":\"tcp\",\"host\":\"a\",\"port\":%s}]}", rows[i].asked);
+        decide("{\"rules\":[{\"agent\":\"*\",\"deny\":{\"network\":[" TCP(
+                   "22") "]},\"allow\":{\"network\":[" TCP("\"*\"") "]}}]}",
+               NULL, asked, &d);
+        ck_assert_msg(d.effective.n_net == rows[i].granted, "row %zu", i);
+        sh_decision_done(&d);
+    }
+    expect_denial(NULL, NULL, "{\"network\":[" TCP("\"20-22\"") "]}", SH_ASK,
+                  "network tcp://a:20-22", "port = \"20-22\"");
 }
 END_TEST
 
@@ -389,6 +423,7 @@ static Suite *suite(void) {
                                   a_refused_directory_refuses_what_contains_it,
                                   write_allowances_and_captures_take_the_least,
                                   network_rules_are_contained_in_every_part,
+                                  a_refused_port_refuses_every_range_with_it,
                                   variables_are_allowed_by_name_or_exact_value,
                                   limits_are_the_least_of_those_said,
                                   the_first_rule_that_speaks_of_it_decides,

@@ -73,6 +73,8 @@ static void add_net(json_t *c) {
 
         if (dice(2)) {
             json_object_set_new(rule, "port", json_integer(dice(2) ? 443 : 8080));
+        } else if (dice(2)) {
+            json_object_set_new(rule, "port", json_string(ONE("*", "443-8080", "80-443", "1-80")));
         }
         if (dice(2)) {
             json_object_set_new(rule, "path", json_string(ONE("/x", "/x/*", "/*")));
@@ -214,11 +216,9 @@ static struct sh_policy *everything(void) {
     char all[4096];
 
     sh_buf_init(&rules, 2048);
-    for (int i = 0; i < 12; i++) {
-        static const int ports[] = {80, 443, 8080};
-
-        sh_buf_addf(&rules, "%s{\"scheme\":\"%s\",\"host\":\"%s\",\"port\":%d}", i ? "," : "",
-                    i % 2 ? "http" : "https", i < 6 ? "*" : "127.0.0.1", ports[i / 2 % 3]);
+    for (int i = 0; i < 4; i++) {
+        sh_buf_addf(&rules, "%s{\"scheme\":\"%s\",\"host\":\"%s\",\"port\":\"*\"}", i ? "," : "",
+                    i % 2 ? "http" : "https", i < 2 ? "*" : "127.0.0.1");
     }
     (void)snprintf(all, sizeof(all), text, rules.p);
     doc = json_loads(all, 0, NULL);

@@ -58,13 +58,17 @@ static void end(void) {
     close(listener);
 }
 
-static void allow(const char *host) {
+static void allow_port(const char *host, json_t *ports) {
     struct sh_err err = {0};
     sh_auto(sh_json_done) json_t *doc =
-        json_pack("{s:[{s:s, s:s, s:i}]}", "network", "scheme", "tcp", "host", host, "port", port);
+        json_pack("{s:[{s:s, s:s, s:o}]}", "network", "scheme", "tcp", "host", host, "port", ports);
 
     sh_capabilities_done(&caps);
     sh_assert_ok(sh_capabilities_parse(doc, NULL, NULL, &caps, &err), &err);
+}
+
+static void allow(const char *host) {
+    allow_port(host, json_integer(port));
 }
 
 /* The errno of the status, -1 when no rule covers it, -2 when the host is none. */
@@ -145,6 +149,22 @@ START_TEST(a_rule_opens_what_it_names) {
 }
 END_TEST
 
+START_TEST(a_rule_opens_the_ports_that_it_spans) {
+    struct sh_err err = {0};
+
+    begin();
+    allow_port("127.0.0.1", json_string("*"));
+    ck_assert_int_eq(outcome("127.0.0.1", port, &err), 0);
+    allow_port("127.0.0.1", json_sprintf("%u-%u", port, port));
+    ck_assert_int_eq(outcome("127.0.0.1", port, &err), 0);
+    allow_port("127.0.0.1", json_sprintf("1-%u", port - 1));
+    ck_assert_int_eq(outcome("127.0.0.1", port, &err), -1);
+    allow_port("*", json_string("*")); /* all ports of public addresses */
+    ck_assert_int_eq(outcome("127.0.0.1", port, &err), EACCES);
+    end();
+}
+END_TEST
+
 START_TEST(a_refusal_says_how_it_is_granted) {
     struct sh_err err = {0};
     char want[64];
@@ -194,11 +214,9 @@ END_TEST
 
 static Suite *suite(void) {
     const TTest *const tests[] = {
-        a_rule_opens_what_it_names,
-        a_refusal_says_how_it_is_granted,
-        our_own_listener_is_never_reached,
-        nobody_there_is_an_outcome,
-        NULL,
+        a_rule_opens_what_it_names,       a_rule_opens_the_ports_that_it_spans,
+        a_refusal_says_how_it_is_granted, our_own_listener_is_never_reached,
+        nobody_there_is_an_outcome,       NULL,
     };
     return sh_suite("tools_dial", tests);
 }

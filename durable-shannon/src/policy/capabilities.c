@@ -2,6 +2,7 @@
  * capabilities are equal bytes. */
 #include "policy/policy_private.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 char **sh_names_free(char **names) {
@@ -56,6 +57,17 @@ void sh_net_rule_copy(struct sh_net_rule *to, const struct sh_net_rule *from) {
     to->host = sh_strdup(from->host);
     to->path = copy_or_null(from->path);
     to->methods = sh_names_copy(from->methods);
+}
+
+const char *sh_ports_text(const struct sh_net_rule *r, char out[SH_PORTS_TEXT]) {
+    if (r->port == 1 && r->port_last == UINT16_MAX) {
+        return "*";
+    }
+    int n = snprintf(out, SH_PORTS_TEXT, "%u", r->port);
+    if (r->port_last) {
+        snprintf(out + n, SH_PORTS_TEXT - (size_t)n, "-%u", r->port_last);
+    }
+    return out;
 }
 
 void sh_net_rule_done(struct sh_net_rule *r) {
@@ -151,7 +163,9 @@ json_t *sh_net_rule_json(const struct sh_net_rule *r) {
     json_t *o = json_object();
     json_object_set_new(o, "scheme", sh_json_string(sh_str(r->scheme)));
     json_object_set_new(o, "host", sh_json_string(sh_str(r->host)));
-    json_object_set_new(o, "port", json_integer(r->port));
+    char ports[SH_PORTS_TEXT];
+    json_object_set_new(
+        o, "port", r->port_last ? json_string(sh_ports_text(r, ports)) : json_integer(r->port));
     if (r->path) {
         json_object_set_new(o, "path", sh_json_string(sh_str(r->path)));
     }

@@ -12,7 +12,9 @@ static const char *perms_text(const struct sh_mount *m) {
 static char *net_text(const struct sh_net_rule *r) {
     sh_auto(sh_buf_done) struct sh_buf out;
     sh_buf_init(&out, SH_KIB * 8);
-    sh_buf_addf(&out, "network %s://%s:%u%s", r->scheme, r->host, r->port, r->path ? r->path : "");
+    char ports[SH_PORTS_TEXT];
+    sh_buf_addf(&out, "network %s://%s:%s%s", r->scheme, r->host, sh_ports_text(r, ports),
+                r->path ? r->path : "");
     for (size_t i = 0; r->methods && r->methods[i] && i < 8; i++) {
         sh_buf_addf(&out, " %s", r->methods[i]);
     }
@@ -51,11 +53,15 @@ static char *way_out(const struct sh_item *item) {
                            "\"%s\"%s }] } into a rule of the policy, or run with --dir %s::%s%s",
                            m->host, m->guest, rw, m->host, m->guest, *rw ? "" : "::ro");
     }
-    case SH_ITEM_NET:
+    case SH_ITEM_NET: {
+        char ports[SH_PORTS_TEXT];
+        const char *quote = item->net->port_last ? "\"" : "";
         return sh_asprintf("to grant it, put allow = { network = [{ scheme = \"%s\", host = "
-                           "\"%s\", port = %u }] } into a rule of the policy, or run with "
+                           "\"%s\", port = %s%s%s }] } into a rule of the policy, or run with "
                            "--allow-net",
-                           item->net->scheme, item->net->host, item->net->port);
+                           item->net->scheme, item->net->host, quote,
+                           sh_ports_text(item->net, ports), quote);
+    }
     case SH_ITEM_ENV:
         return sh_asprintf("to grant it, put allow = { env = { %s = true } } into a rule of the "
                            "policy, or run with --env %s=VALUE",

@@ -56,8 +56,17 @@ static bool host_covers(const char *outer, const char *inner) {
     return n >= m && strcmp(name + n - m, suffix) == 0 && (n > m || inner[0] == '*');
 }
 
-static bool port_covers(const struct sh_net_rule *a, const struct sh_net_rule *b) {
-    return strcmp(a->scheme, b->scheme) == 0 && a->port == b->port;
+static uint16_t last_port(const struct sh_net_rule *r) {
+    return r->port_last ? r->port_last : r->port;
+}
+
+static bool ports_cover(const struct sh_net_rule *outer, const struct sh_net_rule *inner) {
+    return strcmp(outer->scheme, inner->scheme) == 0 && outer->port <= inner->port &&
+           last_port(inner) <= last_port(outer);
+}
+
+static bool ports_touch(const struct sh_net_rule *a, const struct sh_net_rule *b) {
+    return strcmp(a->scheme, b->scheme) == 0 && a->port <= last_port(b) && b->port <= last_port(a);
 }
 
 static bool methods_cover(char *const *outer, char *const *inner) {
@@ -89,13 +98,13 @@ static struct sh_str path_or_any(const char *path) {
 }
 
 bool sh_net_covers(const struct sh_net_rule *outer, const struct sh_net_rule *inner) {
-    return port_covers(outer, inner) && host_covers(outer->host, inner->host) &&
+    return ports_cover(outer, inner) && host_covers(outer->host, inner->host) &&
            methods_cover(outer->methods, inner->methods) &&
            pattern_covers(path_or_any(outer->path), path_or_any(inner->path));
 }
 
 bool sh_net_touches(const struct sh_net_rule *a, const struct sh_net_rule *b) {
-    return port_covers(a, b) && (host_covers(a->host, b->host) || host_covers(b->host, a->host)) &&
+    return ports_touch(a, b) && (host_covers(a->host, b->host) || host_covers(b->host, a->host)) &&
            methods_touch(a->methods, b->methods) &&
            sh_tool_touches(path_or_any(a->path), path_or_any(b->path));
 }

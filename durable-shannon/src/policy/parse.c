@@ -390,17 +390,45 @@ static bool good_url_path(struct sh_str s) {
     return true;
 }
 
+/* "FIRST-LAST", or "*" for every port. */
+static bool read_ports(struct sh_str s, struct sh_net_rule *rule) {
+    unsigned ends[2] = {1, UINT16_MAX};
+    if (!sh_str_eqz(s, "*")) {
+        size_t i = 0;
+        for (int k = 0; k < 2; k++) {
+            size_t first = i;
+            for (ends[k] = 0; i < s.len && s.p[i] >= '0' && s.p[i] <= '9' && i - first < 5; i++) {
+                ends[k] = ends[k] * 10 + (unsigned)(s.p[i] - '0');
+            }
+            if (k == 0 && (i == s.len || s.p[i++] != '-')) {
+                return false;
+            }
+        }
+        if (i != s.len || ends[0] < 1 || ends[0] > ends[1] || ends[1] > UINT16_MAX) {
+            return false;
+        }
+    }
+    rule->port = (uint16_t)ends[0];
+    rule->port_last = (uint16_t)(ends[0] == ends[1] ? 0 : ends[1]);
+    return true;
+}
+
 static int parse_port(struct context *x, const json_t *v, struct sh_net_rule *rule) {
     uint16_t standard = strcmp(rule->scheme, "https") == 0  ? 443
                         : strcmp(rule->scheme, "http") == 0 ? 80
                                                             : 0;
     if (!v) {
         rule->port = standard;
-        return standard ? 0 : wrong(x, "port", "a port, because tcp has no usual one", v);
+        return standard ? 0
+                        : wrong(x, "port",
+                                "a port, \"FIRST-LAST\" or \"*\", because tcp has no usual one", v);
+    }
+    if (json_is_string(v) && read_ports(text_of(v), rule)) {
+        return 0;
     }
     json_int_t port = json_is_integer(v) ? json_integer_value(v) : -1;
     if (port < 1 || port > UINT16_MAX) {
-        return wrong(x, "port", "an integer from 1 to 65535", v);
+        return wrong(x, "port", "an integer from 1 to 65535, \"FIRST-LAST\" or \"*\"", v);
     }
     rule->port = (uint16_t)port;
     return 0;

@@ -17,7 +17,7 @@ struct sh_mount {
 };
 struct sh_net_rule {
     char *scheme, *host, *path; /* NULL: any (path), host may begin with "*." */
-    uint16_t port;              /* 0: the scheme's */
+    uint16_t port, port_last;   /* both included; port_last 0: `port` alone */
     char **methods;             /* NULL-terminated, NULL: any */
 };
 struct sh_limits {

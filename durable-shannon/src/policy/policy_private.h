@@ -30,6 +30,9 @@ static inline uint64_t *sh_limit_at(struct sh_limits *l, const struct sh_limit_f
 void sh_mount_copy(struct sh_mount *to, const struct sh_mount *from);
 void sh_net_rule_copy(struct sh_net_rule *to, const struct sh_net_rule *from);
 void sh_net_rule_done(struct sh_net_rule *r);
+enum { SH_PORTS_TEXT = 12 };
+/* "443", "8000-8999" or "*": as rules are written. gives  out, or a constant */
+const char *sh_ports_text(const struct sh_net_rule *r, char out[SH_PORTS_TEXT]);
 void sh_capabilities_copy(struct sh_capabilities *to, const struct sh_capabilities *from);
 char **sh_names_copy(char *const *names); /* NULL for NULL */
 char **sh_names_free(char **names);

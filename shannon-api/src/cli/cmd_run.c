@@ -556,7 +556,7 @@ int sh_cmd_run(int argc, char *const argv[]) {
         {"env", SH_FLAG_LIST, &f->env, "NAME[=VALUE]", "give a variable"},
         {"tool", SH_FLAG_LIST, &f->tools, "NAME", "allow a tool: llm, kv, calculator"},
         {"allow-net", SH_FLAG_LIST, &f->nets, "RULE",
-         "allow https://HOST/PATH* (no tool uses it yet)"},
+         "let it reach [METHODS ]SCHEME://HOST[:PORT][/PATH]"},
         {"argv0", SH_FLAG_TEXT, &f->argv0, "NAME", "the agent's own name"},
         {"input", SH_FLAG_TEXT, &f->input, "JSON|@FILE|-", "the task's input"},
         {"capabilities", SH_FLAG_TEXT, &f->capabilities, "FILE",

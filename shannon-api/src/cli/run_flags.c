@@ -98,7 +98,7 @@ static int add_tool(json_t *doc, const char *text, struct sh_err *err) {
 
 #define NET_FORM                                                                                   \
     "expected [METHODS ]SCHEME://HOST[:PORT][/PATH], such as https://example.org, "                \
-    "tcp://db.example:5432 or "                                                                    \
+    "tcp://db.example:5432, tcp://db.example:5000-5999, tcp://db.example:* or "                    \
     "\"GET,POST https://*.wikipedia.org:443/wiki/*\""
 
 /* "GET,POST"; what is between commas is a name, also when it is empty, so that the policy's reader
@@ -114,8 +114,20 @@ static json_t *net_methods(struct sh_str text) {
     return methods;
 }
 
-/* The parts of a rule, unchecked but for a port, which has to become a number; NULL when there is
- * no SCHEME://HOST in it. */
+/* One port as a number, what is none as it is: the policy's reader knows ranges, and refuses the
+ * rest. */
+static json_t *net_port(struct sh_str text) {
+    unsigned long port = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (!isdigit((unsigned char)text.p[i]) || i == 5) {
+            return sh_json_string(text);
+        }
+        port = port * 10 + (unsigned long)(text.p[i] - '0');
+    }
+    return json_integer((json_int_t)port);
+}
+
+/* The parts of a rule, unchecked; NULL when there is no SCHEME://HOST in it. */
 static json_t *net_parts(const char *text) {
     const char *blank = strrchr(text, ' '), *from = blank ? blank + 1 : text;
     const char *sep = strstr(from, "://"), *host = sep ? sep + 3 : NULL;
@@ -130,10 +142,7 @@ static json_t *net_parts(const char *text) {
         json_pack("{s:o, s:o}", "scheme", sh_json_string(sh_strn(from, (size_t)(sep - from))),
                   "host", sh_json_string(sh_strn(host, (size_t)((colon ? colon : end) - host))));
     if (colon) {
-        char *rest = NULL;
-        unsigned long port = strtoul(colon + 1, &rest, 10);
-        bool good = isdigit((unsigned char)colon[1]) && rest == end && port <= UINT16_MAX;
-        json_object_set_new(rule, "port", json_integer(good ? (json_int_t)port : 0));
+        json_object_set_new(rule, "port", net_port(sh_strn(colon + 1, (size_t)(end - colon - 1))));
     }
     if (*end) {
         json_object_set_new(rule, "path", sh_json_string(sh_str(end)));
