@@ -8,8 +8,9 @@ notifications before the answer), ask (a ping of its own, answered only when the
 that), cut (the stream ends after an event with an id; the answer comes on a GET with Last-Event-ID),
 lost (ends without an id and without an answer), wait (never answers), flood (a message that is too
 long), add (its schema wants two integers), grow (adds the tool `more` and says so on the stream that
-clients open by GET), refuse (400). BEHAVIOUR: json (answers are plain JSON), no-get (405), strict (a
-request before notifications/initialized is refused). The log has a line for each message."""
+clients open by GET), refuse (400), forget (404), break (503). DELETE is answered with 200. BEHAVIOUR: json (answers are plain JSON), no-get (405), strict (a
+request before notifications/initialized is refused), no-session (gives none), no-delete (405), mute (a
+DELETE is never answered). The log has a line for each message."""
 
 import argparse
 import json
@@ -20,7 +21,8 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-NAMES = ("echo", "talk", "ask", "cut", "lost", "wait", "flood", "grow", "refuse")
+NAMES = ("echo", "talk", "ask", "cut", "lost", "wait", "flood", "grow", "refuse", "forget",
+         "break")
 
 
 def text(value):
@@ -37,9 +39,13 @@ class Handler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Mcp-Session-Id", "s1")
+        self.give_session()
         self.end_headers()
         self.wfile.write(body)
+
+    def give_session(self):
+        if "no-session" not in self.server.behaviour:
+            self.send_header("Mcp-Session-Id", "s1")
 
     def stream(self):
         self.send_response(200)
@@ -73,6 +79,14 @@ class Handler(BaseHTTPRequestHandler):
         while True:
             self.event({"jsonrpc": "2.0", **server.news.get()}, end="\r\n")
 
+    def do_DELETE(self):
+        server = self.server
+        server.log({"delete": self.headers.get("Mcp-Session-Id", "none"),
+                    "version": self.headers.get("MCP-Protocol-Version")})
+        if "mute" in server.behaviour:
+            time.sleep(3600)
+        self.reply(405 if "no-delete" in server.behaviour else 200)
+
     def do_POST(self):
         server = self.server
         message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -104,7 +118,7 @@ class Handler(BaseHTTPRequestHandler):
         else:
             self.send_response(200)
             self.send_header("Content-Type", "text/event-stream")
-            self.send_header("Mcp-Session-Id", "s1")
+            self.give_session()
             self.send_header("Transfer-Encoding", "chunked")
             self.end_headers()
             self.event(body)
@@ -112,8 +126,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def call(self, number, name, arguments):
         server = self.server
-        if name == "refuse":
-            self.reply(400, b"not like this")
+        statuses = {"refuse": 400, "forget": 404, "break": 503}
+        if name in statuses:
+            self.reply(statuses[name], b"not like this")
             return
         if name in ("echo", "add", "more"):
             self.answer(number, text(json.dumps(arguments)))

@@ -136,6 +136,64 @@ START_TEST(a_tool_that_is_announced_on_the_open_stream_can_be_called) {
 }
 END_TEST
 
+/* As when the program ends. */
+static void leave(struct web *w) {
+    w->tools = sh_tools_free(w->tools);
+}
+
+START_TEST(a_session_is_ended_when_we_leave) {
+    static const struct {
+        const char *behaviour;
+        size_t deletes;
+    } rows[] = {{"sse", 1}, {"json", 1}, {"no-get", 1}, {"no-delete", 1}, {"no-session", 0}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct web w;
+        begin(&w, rows[i].behaviour);
+        web_call(&w, "mcp:h/echo", "{}");
+        web_good(&w);
+        ck_assert_uint_eq(count(&w, "delete", "s1"), 0);
+        leave(&w);
+        ck_assert_uint_eq(count(&w, "delete", "s1"), rows[i].deletes);
+        ck_assert_uint_eq(count(&w, "delete", "none"), 0);
+        finish(&w);
+    }
+}
+END_TEST
+
+START_TEST(a_server_that_does_not_let_us_leave_is_left) {
+    struct web w;
+    begin(&w, "mute");
+    web_call(&w, "mcp:h/echo", "{}");
+    uint64_t before = sh_mono_ns();
+    leave(&w);
+    ck_assert_uint_ge(sh_mono_ns() - before, 900000000ULL);
+    ck_assert_uint_eq(count(&w, "delete", "s1"), 1);
+    finish(&w);
+    begin(&w, "sse");
+    web_call(&w, "mcp:h/echo", "{}");
+    kill(w.server, SIGKILL);
+    waitpid(w.server, NULL, 0);
+    w.server = 0;
+    leave(&w);
+    finish(&w);
+}
+END_TEST
+
+START_TEST(a_session_is_ended_unless_the_server_has_forgotten_it) {
+    struct web w;
+    begin(&w, "sse");
+    web_call(&w, "mcp:h/forget", "{}");
+    web_fails(&w, SH_E_UNAVAILABLE, "404");
+    leave(&w);
+    ck_assert_uint_eq(count(&w, "delete", "s1"), 0);
+    web_call(&w, "mcp:h/break", "{}");
+    web_fails(&w, SH_E_UNAVAILABLE, "503");
+    leave(&w);
+    ck_assert_uint_eq(count(&w, "delete", "s1"), 1);
+    finish(&w);
+}
+END_TEST
+
 START_TEST(arguments_are_checked_before_they_are_sent) {
     static const struct {
         const char *args, *says;
@@ -163,6 +221,9 @@ static Suite *suite(void) {
                                   an_answer_that_breaks_off_is_fetched_where_it_stopped,
                                   one_call_that_fails_takes_no_other_with_it,
                                   a_tool_that_is_announced_on_the_open_stream_can_be_called,
+                                  a_session_is_ended_when_we_leave,
+                                  a_server_that_does_not_let_us_leave_is_left,
+                                  a_session_is_ended_unless_the_server_has_forgotten_it,
                                   arguments_are_checked_before_they_are_sent,
                                   NULL};
     return sh_suite("tools_mcp_http", tests);

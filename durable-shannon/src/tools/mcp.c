@@ -597,6 +597,7 @@ int sh_mcp_config_init(struct sh_tools *t, const json_t *doc, struct sh_err *err
         sh_list_init(&s->runs);
         sh_list_init(&s->ops);
         sh_list_init(&s->posts);
+        sh_list_init(&s->partings);
         sh_list_init(&s->watchers);
         sh_buf_init(&s->line, SH_MCP_MESSAGE_MAX);
         sh_list_push(&t->mcp, &s->link);
@@ -614,10 +615,15 @@ int sh_mcp_config_init(struct sh_tools *t, const json_t *doc, struct sh_err *err
 
 void sh_mcp_config_done(struct sh_tools *t) {
     struct sh_list *link = NULL;
-    while ((link = sh_list_pop(&t->mcp)) != NULL) {
-        struct sh_mcp_server *s = sh_container_of(link, struct sh_mcp_server, link);
+    sh_list_each (node, &t->mcp) {
+        struct sh_mcp_server *s = sh_container_of(node, struct sh_mcp_server, link);
+        s->state = SH_MCP_DOWN;
         sh_timer_stop(&s->start_timer);
         sh_mcp_transport_stop(s);
+    }
+    sh_mcp_http_part(t);
+    while ((link = sh_list_pop(&t->mcp)) != NULL) {
+        struct sh_mcp_server *s = sh_container_of(link, struct sh_mcp_server, link);
         sh_mcp_transport_done(s);
         while ((link = sh_list_pop(&s->ops)) != NULL) {
             struct mcp_op *op = sh_container_of(link, struct mcp_op, link);

@@ -25,9 +25,10 @@ struct sh_mcp_server {
     /* HTTP */
     char *url, *key_env, *key_file, *session;
     struct sh_egress_peer peer;
-    char version[16];     /* of the protocol, as the server chose it; empty before */
-    struct sh_list posts; /* struct post of mcp_http.c: requests and streams under way */
-    uint64_t n_posts;     /* made so far */
+    char version[16];        /* of the protocol, as the server chose it; empty before */
+    struct sh_list posts;    /* struct post of mcp_http.c: requests and streams under way */
+    struct sh_list partings; /* the same: the ends of sessions, told but not answered yet */
+    uint64_t n_posts;        /* made so far */
 
     enum sh_mcp_state state;
     bool lists_next;          /* tools/list goes out when the message before it has arrived */
@@ -61,7 +62,11 @@ int sh_mcp_http_post(struct sh_mcp_server *s, int64_t id, struct sh_str message,
 /* Hear what the server has to say of its own accord, where it offers a stream for that. */
 void sh_mcp_http_listen(struct sh_mcp_server *s);
 void sh_mcp_http_forget(struct sh_mcp_server *s, int64_t id); /* nobody waits for it any more */
+/* Give up what is under way, and tell the server that the session is over (DELETE). */
 void sh_mcp_http_stop(struct sh_mcp_server *s);
+/* Run the loop until each server has heard that, a second at most. */
+void sh_mcp_http_part(struct sh_tools *t);
+void sh_mcp_http_done(struct sh_mcp_server *s);
 
 /* mcp_pins.c */
 char *sh_mcp_op_name(const struct sh_mcp_server *s, const char *tool); /* "mcp:SERVER/TOOL" */

@@ -1,6 +1,6 @@
 /* MCP over HTTP ("streamable"). Each message is a POST, answered by one JSON text or a stream of
  * events in which the server may ask and tell things before it answers. A GET is a stream on which
- * it speaks of its own accord.
+ * it speaks of its own accord; a DELETE ends the session.
  *
  *   POST --one JSON text--> done
  *     \--stream--> the answer came: closed by us
@@ -15,6 +15,7 @@
 #include "tools/outbound.h"
 #include "tools/secret.h"
 
+#define PART_MS 1000ULL   /* of a DELETE, which we may be waiting for on our way out */
 #define POST_MS 300000ULL /* of what no call waits for; a call has a time limit of its own */
 #define CONNECT_MS 10000ULL
 #define STREAM_BYTES (8 * SH_MCP_MESSAGE_MAX) /* an answer, and what is told before it */
@@ -29,6 +30,7 @@ struct post {
     uint64_t number;
     int64_t id;             /* of the request that waits for an answer here; 0: none */
     bool get;               /* a stream that we opened to hear, or to hear the rest */
+    bool parting;           /* the end of a session */
     bool looked, events;    /* what kind of answer it is, once its first bytes came */
     bool skip_lf, has_data; /* of the stream's text */
     struct sh_buf text;     /* an answer that is no stream */
@@ -65,11 +67,10 @@ static struct post *find(const struct sh_mcp_server *s, uint64_t number) {
     return NULL;
 }
 
-void sh_mcp_http_stop(struct sh_mcp_server *s) {
-    while (!sh_list_empty(&s->posts)) {
-        post_free(sh_container_of(s->posts.next, struct post, link));
+static void free_all(struct sh_list *posts) {
+    while (!sh_list_empty(posts)) {
+        post_free(sh_container_of(posts->next, struct post, link));
     }
-    s->version[0] = '\0';
 }
 
 void sh_mcp_http_forget(struct sh_mcp_server *s, int64_t id) {
@@ -281,6 +282,7 @@ static void stream_ended(struct post *p) {
 
 static void refused(struct post *p, int status) {
     char text[160];
+    struct sh_mcp_server *s = p->server;
     struct sh_str body = sh_buf_str(&p->text);
     sh_auto(sh_buf_done) struct sh_buf clean;
     if (p->get && p->id == 0) { /* 405: it offers none; whatever it is, calls will tell */
@@ -291,7 +293,27 @@ static void refused(struct post *p, int status) {
     sh_secret_redact(&p->key, sh_strn(body.p, body.len < 400 ? body.len : 400), &clean);
     snprintf(text, sizeof(text), "it answered %d: %.100s", status, clean.len ? clean.p : "");
     bool whole = status == 404 || status >= 500; /* 404: it has forgotten the session */
+    if (status == 404) {
+        s->session = sh_free(s->session);
+    }
     give_up(p, whole ? SH_E_UNAVAILABLE : SH_E_UPSTREAM_REJECTED, whole, text);
+}
+
+static bool all_parted(const struct sh_tools *t) {
+    sh_list_each (node, &t->mcp) {
+        if (!sh_list_empty(&sh_container_of(node, struct sh_mcp_server, link)->partings)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void parted(struct post *p) {
+    struct sh_tools *t = p->server->tools;
+    post_free(p);
+    if (t->leaving && all_parted(t)) {
+        sh_loop_stop(t->loop);
+    }
 }
 
 static void on_posted(void *arg, int status, struct sh_str body, uint64_t retry_after_ms,
@@ -300,6 +322,10 @@ static void on_posted(void *arg, int status, struct sh_str body, uint64_t retry_
     (void)body;
     (void)retry_after_ms;
     p->http = NULL;
+    if (p->parting) { /* whatever it says: 405 is that it ends sessions itself */
+        parted(p);
+        return;
+    }
     if (http_err) {
         bool limit = http_err->code == SH_E_LIMIT;
         if (!limit && p->events && (p->get || p->last_event)) {
@@ -354,7 +380,7 @@ static int open_post(struct post *p, struct sh_str message, struct sh_err *err) 
         s->version[0] ? sh_asprintf("MCP-Protocol-Version: %s", s->version) : NULL;
     sh_auto(sh_free_p) char *last =
         p->get && p->last_event ? sh_asprintf("Last-Event-ID: %s", p->last_event) : NULL;
-    const char *given[] = {p->get ? NULL : "Content-Type: application/json",
+    const char *given[] = {p->get || p->parting ? NULL : "Content-Type: application/json",
                            p->get ? "Accept: text/event-stream"
                                   : "Accept: application/json, text/event-stream",
                            version,
@@ -369,12 +395,16 @@ static int open_post(struct post *p, struct sh_str message, struct sh_err *err) 
         }
     }
     struct sh_http_request request = {
-        .method = p->get ? "GET" : "POST",
+        .method = p->parting ? "DELETE"
+                  : p->get   ? "GET"
+                             : "POST",
         .url = s->url,
         .headers = lines,
         .body = message,
         .max_response_bytes = p->get ? SIZE_MAX : STREAM_BYTES,
-        .timeout_ms = p->get || p->id ? 0 : POST_MS,
+        .timeout_ms = p->parting        ? PART_MS
+                      : p->get || p->id ? 0
+                                        : POST_MS,
         .connect_timeout_ms = CONNECT_MS,
         .allow = on_allow,
         .response_headers = &p->headers,
@@ -425,4 +455,31 @@ void sh_mcp_http_listen(struct sh_mcp_server *s) {
     if (open_post(p, (struct sh_str){0}, NULL) != 0) {
         post_free(p);
     }
+}
+
+void sh_mcp_http_stop(struct sh_mcp_server *s) {
+    free_all(&s->posts);
+    if (s->session) {
+        struct post *p = post_new(s, 0, false);
+        p->parting = true;
+        sh_list_unlink(&p->link);
+        sh_list_push(&s->partings, &p->link);
+        if (open_post(p, (struct sh_str){0}, NULL) != 0) {
+            post_free(p);
+        }
+        s->session = sh_free(s->session);
+    }
+    s->version[0] = '\0';
+}
+
+void sh_mcp_http_part(struct sh_tools *t) {
+    t->leaving = true;
+    while (!all_parted(t)) {
+        sh_loop_run(t->loop);
+    }
+}
+
+void sh_mcp_http_done(struct sh_mcp_server *s) {
+    free_all(&s->posts);
+    free_all(&s->partings);
 }

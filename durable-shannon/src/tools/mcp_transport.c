@@ -141,6 +141,7 @@ void sh_mcp_transport_done(struct sh_mcp_server *s) {
     sh_free(s->hidden);
     sh_free(s->program);
     sh_free(s->dir);
+    sh_mcp_http_done(s);
     sh_free(s->url);
     sh_free(s->key_env);
     sh_free(s->key_file);
@@ -216,7 +217,6 @@ static void on_exit_of_server(void *arg, int status, int sig) {
 int sh_mcp_transport_start(struct sh_mcp_server *s, struct sh_err *err) {
     s->said[0] = '\0';
     if (!s->program) {
-        s->session = sh_free(s->session);
         return 0; /* the first message connects */
     }
     sh_buf_clear(&s->line);

@@ -64,7 +64,9 @@ struct sh_tools_config {
 struct sh_tools;
 int sh_tools_new(struct sh_loop *l, const struct sh_tools_config *config, struct sh_tools **ret,
                  struct sh_err *err);
-struct sh_tools *sh_tools_free(struct sh_tools *t); /* no call may be under way */
+/* No call may be under way. Where an MCP server over HTTP keeps a session of ours, it is told that
+ * this is over: the loop runs for that, for a second at most, so not from one of its callbacks. */
+struct sh_tools *sh_tools_free(struct sh_tools *t);
 
 /* As sh_tool_find, with the tools of MCP servers, "mcp:SERVER/TOOL": such a one is found whenever
  * its server is configured, and told to be missing when it is called. Valid as long as t. */

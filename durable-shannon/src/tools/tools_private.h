@@ -42,6 +42,7 @@ struct sh_tools {
     uint64_t http_timeout_ms;
     struct sh_search_config search;
     struct sh_list mcp;       /* struct sh_mcp_server */
+    bool leaving;             /* the loop runs until their sessions are ended */
     char *mcp_pins;           /* or NULL */
     char *worker, *pdftotext; /* worker: or NULL */
     struct sh_robots_entry *robots;
