@@ -11,8 +11,8 @@ module alone; clocks, randomness and files are safe, the host makes them the sam
 
 Errors of activities are raised as shannon.Error."""
 
+import _json
 import errno as _errno
-import json as _json
 import sys as _sys
 
 __all__ = ["Activity", "Canceled", "Error", "approval", "call", "chat", "checkpoint", "compensate",
@@ -29,6 +29,29 @@ _next = 0
 _flying = set()  # numbers of those whose answers have not been read
 _dropped = set()  # those of them whose answers nobody wants
 _arrived = {}  # answers that were read while another was waited for
+
+
+class _Rules:
+    """What json.loads gives the parser."""
+
+    strict, object_hook, object_pairs_hook = True, None, None
+    parse_float, parse_int, parse_constant = float, int, staticmethod(float)
+
+
+def _not_json(value):
+    raise TypeError(f"Object of type {value.__class__.__name__} is not JSON serializable")
+
+
+# What `json` itself hands the work to. To import `json` takes longer than most scripts run: it brings
+# `re` and `enum`, which are code in Python.
+_parse = _json.make_scanner(_Rules)
+
+
+def _text(value):
+    """json.dumps(value, ensure_ascii=False, allow_nan=False)"""
+    write = _json.make_encoder({}, _not_json, _json.encode_basestring, None, ": ", ", ", False, False,
+                               False)
+    return "".join(write(value, 0))
 
 
 class Error(Exception):
@@ -60,7 +83,7 @@ def _refused(error):
 
 def _line(op, args, **more):
     request = {**more, "op": op, "args": args}
-    line = _json.dumps(request, ensure_ascii=False, allow_nan=False).encode()
+    line = _text(request).encode()
     if len(line) > _LINE_MAX:
         raise Error("limit_exceeded", f"a request has at most {_LINE_MAX} bytes as JSON, this one "
                     f"({op}) has {len(line)}")
@@ -87,7 +110,7 @@ def _read_answer():
             raise Error("invalid_argument", "nothing is under way that could be waited for")
         _unread += chunk
     line, _unread = _unread.split(b"\n", 1)
-    answer = _json.loads(line)
+    answer = _parse(line.decode(), 0)[0]
     number = answer.get("id")
     _flying.discard(number)
     if number in _dropped:

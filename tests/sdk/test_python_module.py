@@ -1,9 +1,11 @@
 """`import shannon` in a script: its bytes are frozen with the task, so that a replay has what the run
 had, whatever is installed by then and wherever the task is carried."""
 
+import importlib.util
 import json
 import os
 import pathlib
+import re
 import shutil
 import sys
 import unittest
@@ -16,6 +18,32 @@ SUM = b"""
 import os, shannon
 print(shannon.call("calculator", expression="6*7")["value"], sorted(os.listdir("/"))[1:])
 """
+
+
+class Json(unittest.TestCase):
+    """Requests and answers are written and read as `json` does it, by the same parts of CPython."""
+
+    @classmethod
+    def setUpClass(cls):
+        spec = importlib.util.spec_from_file_location("shannon", harness.SOURCE / "sdk/python/shannon.py")
+        cls.module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(cls.module)
+
+    def test_values_are_written_and_read_as_json_does(self):
+        loop = []
+        loop.append(loop)
+        for value in ({"a": [1, -2.5e300, 1e-7, True, None, "\u00e9\u2028\"\\\n\x00\x7f"], "b": {}},
+                      {1: 2, None: 3, True: 4, 1.5: 5}, (1, (2, 3)), 10**30, -0.0, "", "\ud800",
+                      float("nan"), float("-inf"), {1, 2}, b"x", object, {(1, 2): 3}, loop):
+            with self.subTest(value=value):
+                try:
+                    wanted = json.dumps(value, ensure_ascii=False, allow_nan=False)
+                except (TypeError, ValueError) as error:
+                    with self.assertRaisesRegex(type(error), "^" + re.escape(str(error)) + "$"):
+                        self.module._text(value)
+                    continue
+                self.assertEqual(self.module._text(value), wanted)
+                self.assertEqual(repr(self.module._parse(wanted, 0)[0]), repr(json.loads(wanted)))
 
 
 class PythonModule(unittest.TestCase):
@@ -68,6 +96,16 @@ class PythonModule(unittest.TestCase):
         self.assertEqual(self.verified(task)[0], True)
         done = self.run_script(SUM, check=1)
         self.assertIn(b"another version", done.stderr)
+
+    def test_it_brings_no_other_module_in_python(self):
+        done = self.run_script(b"""
+import sys
+before = set(sys.modules)
+import shannon
+shannon.call("calculator", expression="6*7")
+print(sorted(set(sys.modules) - before))
+""")
+        self.assertEqual(done.stdout, b"['_json', 'errno', 'shannon']\n", done.stderr)
 
     def test_an_exported_task_carries_it(self):
         self.run_script(SUM)
