@@ -18,6 +18,9 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "peers"
+sys.path.insert(0, str(HERE.parents[1] / "tests/lib"))
+import pinned  # noqa: E402
+
 STEPS = 300
 ROUNDS = 3
 PATIENCE_S = 120
@@ -33,19 +36,13 @@ def missing(who, why):
     say(f"{who}_missing", 1, "", why[-160:])
 
 
-def installed(folder, stamp_text, commands, who):
-    stamp = folder / "installed.txt"
-    if stamp.exists() and stamp.read_text() == stamp_text:
-        return True
-    folder.mkdir(parents=True, exist_ok=True)
-    for command in commands:
-        done = subprocess.run([str(c) for c in command], cwd=folder, capture_output=True, text=True,
-                              timeout=600, check=False)
-        if done.returncode:
-            missing(who, f"cannot be installed: {(done.stderr or done.stdout).strip()}")
-            return False
-    stamp.write_text(stamp_text)
-    return True
+def installed(who, make, *where):
+    """What make(*where) of `pinned` installs, or None."""
+    try:
+        return make(*where)
+    except pinned.Missing as why:
+        missing(who, str(why))
+        return None
 
 
 def result(command, folder, timeout=PATIENCE_S):
@@ -170,33 +167,12 @@ def ours(build):
     return rows
 
 
-def python_peers(build):
-    venv = build / "bench/peers/venv"
-    wanted = (HERE / "requirements.txt").read_text()
-    ready = installed(venv, wanted, [
-        [sys.executable, "-m", "venv", "--clear", venv],
-        [venv / "bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--no-deps", "--only-binary", ":all:", "-r", HERE / "requirements.txt"]], "dbos")
-    return venv / "bin/python" if ready else None
-
-
-def restate_tools(build):
-    tools = build / "bench/peers/node"
-    tools.mkdir(parents=True, exist_ok=True)
-    if not shutil.which("npm"):
-        missing("restate", "there is no npm")
-        return None
-    for name in ("package.json", "package-lock.json", "restate_steps.mjs"):
-        shutil.copy(HERE / name, tools / name)
-    lock = (HERE / "package-lock.json").read_text()
-    return tools if installed(tools, lock, [
-        ["npm", "ci", "--no-audit", "--no-fund", "--loglevel=error"]], "restate") else None
-
-
 def sides(build, folder):
     """{name: function that makes STEPS steps and gives the nanoseconds of each}, and what to close."""
     found, close = {}, []
-    python, tools = python_peers(build), restate_tools(build)
+    place = build / "bench/peers"
+    python = installed("dbos", pinned.python, place / "venv", HERE / "requirements.txt")
+    tools = installed("restate", pinned.npm, place / "node", HERE)
     if python:
         found["dbos_sqlite"] = lambda: result(
             [python, HERE / "dbos_steps.py", f"sqlite:///{folder}/dbos.sqlite", STEPS], folder)

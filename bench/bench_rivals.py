@@ -15,6 +15,9 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "tests/lib"))
+import pinned  # noqa: E402
+
 PYTHON_LOOP = "s = 0\nfor i in range({0}):\n    s = (s * 31 + i) % 1000003\nprint(s)\n"
 ROUNDS = 7
 CALLS = 20000
@@ -32,22 +35,11 @@ def figure(name, value, unit, goal=None, note=None):
 
 
 def rivals_python(build):
-    venv = build / "bench" / "rivals"
-    python, wanted = venv / "bin/python", (HERE / "requirements.txt").read_text()
-    stamp = venv / "installed.txt"
-    if stamp.exists() and stamp.read_text() == wanted:
-        return python
-    for command in ([sys.executable, "-m", "venv", "--clear", venv],
-                    [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                     "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r",
-                     HERE / "requirements.txt"]):
-        done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300,
-                              check=False)
-        if done.returncode:
-            figure("rivals_missing", 1, "", None, f"{done.stderr.strip()[-200:]}")
-            sys.exit(0)
-    stamp.write_text(wanted)
-    return python
+    try:
+        return pinned.python(build / "bench/rivals", HERE / "requirements.txt")
+    except pinned.Missing as why:
+        figure("rivals_missing", 1, "", None, str(why)[-200:])
+        sys.exit(0)
 
 
 class Sides:

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What the host adds to calls that leave, beside curl doing the same in the same minutes against the
-same servers on this machine: a streamed answer of a model, and 200 requests side by side. Each side
+same servers on this machine: a streamed answer of a model, and 200 requests and 200 fetched pages side
+by side. curl only carries the pages; web_fetch also reads each as HTML5 in a confined child. Each side
 goes three times in turns, and the best of each counts. $SHANNON_BIN and $SHANNON_BUILD name what is
 measured; one JSON line a figure."""
 
@@ -23,6 +24,8 @@ CALLS = 50
 WIDE = 200
 DELAY_MS = 100  # of each answer of the web server: what waiting side by side is for
 ANSWER = "word " * 200
+PAGE = ("<!doctype html><html><head><title>A page</title></head><body><article><h1>A page</h1>"
+        + "<p>Some text and <a href='/next'>a link</a>.</p>" * 40 + "</article></body></html>")
 
 
 def serve(*command):
@@ -103,16 +106,18 @@ def streamed(side, folder, port):
 def wide(side, folder, port):
     url = f"http://127.0.0.1:{port}/page"
     one = f'url = "{url}"\nsilent\noutput = "/dev/null"'
-    curl = ours = None
+    curl, ours = [], {"http": [], "web_fetch": []}
     for _ in range(TURNS):
-        taken = curl_seconds(folder, [one] * WIDE, "--parallel", "--parallel-immediate",
-                             "--parallel-max", str(WIDE)) * 1e3
-        curl = min(curl or taken, taken)
-        taken = side.seconds("http", {"url": url}, WIDE, WIDE) * 1e3
-        ours = min(ours or taken, taken)
-    figure("200_requests_by_curl_parallel", curl, "ms", note=f"each is answered after {DELAY_MS} ms")
-    figure("200_requests_by_an_agent", ours, "ms", note="submitted, journaled, checked, answered")
-    figure("200_requests_against_curl", ours / curl, "x")
+        curl.append(curl_seconds(folder, [one] * WIDE, "--parallel", "--parallel-immediate",
+                                 "--parallel-max", str(WIDE)) * 1e3)
+        for op, taken in ours.items():
+            taken.append(side.seconds(op, {"url": url}, WIDE, WIDE) * 1e3)
+    figure("200_requests_by_curl_parallel", min(curl), "ms",
+           note=f"each is answered after {DELAY_MS} ms")
+    for op, what, note in (("http", "requests", "submitted, journaled, checked, answered"),
+                           ("web_fetch", "fetches", "that, robots.txt, and HTML read as text")):
+        figure(f"200_{what}_by_an_agent", min(ours[op]), "ms", note=note)
+        figure(f"200_{what}_against_curl", min(ours[op]) / min(curl), "x")
 
 
 def main():
@@ -123,13 +128,15 @@ def main():
         sys.exit("bench_tools: curl is missing; scripts/deps installs it")
     llm_script, web_script = folder / "llm.json", folder / "web.json"
     llm_script.write_text(json.dumps({"default": {"content": ANSWER}}))
-    web_script.write_text(json.dumps({"*": {"body": "x" * 2000, "delay_ms": DELAY_MS}}))
+    web_script.write_text(json.dumps({
+        "/page": {"body": PAGE, "delay_ms": DELAY_MS, "headers": {"Content-Type": "text/html"}},
+        "*": {"status": 404}}))
     llm, llm_port = serve(str(LIB / "scripted_llm.py"), "--port", "0", "--script", str(llm_script))
     web, web_port = serve(str(LIB / "scripted_web.py"), "--script", str(web_script))
     data = folder / "data"
     data.mkdir(mode=0o700)
     (data / "policy.toml").write_text(
-        '[[rules]]\nagent = "*"\n[rules.allow]\ntools = ["llm", "http"]\n'
+        '[[rules]]\nagent = "*"\n[rules.allow]\ntools = ["llm", "http", "web_fetch"]\n'
         f'network = [{{ scheme = "http", host = "127.0.0.1", port = {web_port} }}]\n')
     env = dict(os.environ, SHANNON_LLM_BASE_URL=f"http://127.0.0.1:{llm_port}/v1",
                SHANNON_LLM_MODEL="m")

@@ -1,7 +1,6 @@
 """The same guest under Wasmtime's own WASI and under ours; what both print and leave behind."""
 
 import concurrent.futures
-import fcntl
 import hashlib
 import json
 import os
@@ -10,10 +9,11 @@ import queue
 import subprocess
 import sys
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
-import harness  # noqa: E402
-
 HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "crash"), str(HERE.parent / "lib")]
+import harness  # noqa: E402
+import pinned  # noqa: E402
+
 SKIPPED = 77
 ENVIRONMENT = {"A": "1", "B": "x=y", "EMPTY": "", "LANG": "C.UTF-8"}
 JOBS = 2
@@ -27,26 +27,10 @@ def skip(why):
 
 def oracle_python():
     """The interpreter of a virtual environment under the build folder that has the oracle."""
-    venv = harness.BUILD / "oracle"
-    python, wanted = venv / "bin/python", (HERE / "requirements.txt").read_text()
-    stamp = venv / "installed.txt"
-    harness.BUILD.mkdir(parents=True, exist_ok=True)
-    with open(harness.BUILD / "oracle.lock", "w", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if stamp.exists() and stamp.read_text() == wanted:
-            return python
-        print(f"installing Wasmtime for Python into {venv}", file=sys.stderr, flush=True)
-        for command in ([sys.executable, "-m", "venv", "--clear", venv],
-                        [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                         "--no-deps", "--only-binary", ":all:", "--require-hashes", "-r",
-                         HERE / "requirements.txt"]):
-            done = subprocess.run(list(map(str, command)), capture_output=True, text=True,
-                                  timeout=300)
-            if done.returncode != 0:
-                skip("Wasmtime for Python cannot be installed, so there is nothing to compare "
-                     f"with: {(done.stderr or done.stdout).strip()[-400:]}")
-        stamp.write_text(wanted)
-        return python
+    try:
+        return pinned.python(harness.BUILD / "oracle", HERE / "requirements.txt")
+    except pinned.Missing as why:
+        return skip(f"without Wasmtime for Python there is nothing to compare with: {why}")
 
 
 def tree(top):
