@@ -53,6 +53,7 @@ static void apply_outcome(struct sh_workflow *wf, const struct sh_event *ev) {
         sh_compensate_apply_registered(wf, ev);
     }
     sh_spent_add_json(&wf->below, json_object_get(ev->body, "spent"));
+    wf->children_over += sh_child_outcome(ev->body);
     if (usage && sh_str_eqz(sh_json_get_str(ev->body, "op"), "llm")) {
         json_t *result = json_object_get(ev->body, "result");
         wf->usage_input += (uint64_t)sh_json_get_int(usage, "input_tokens", 0);
@@ -143,7 +144,7 @@ static void apply_control(struct sh_workflow *wf, const struct sh_event *ev) {
         wf, &(struct sh_tape_item){.kind = SH_TAPE_CANCEL, .seq = ev->seq, .time_us = ev->time_us});
     if (wf->phase != SH_PHASE_LOADING) {
         sh_workflow_grace(wf);
-        sh_children_cancel(wf, "the workflow that started it was canceled");
+        sh_family_cancel(wf, "the workflow that started it was canceled");
         sh_workflow_poke(wf);
     }
 }
@@ -178,7 +179,7 @@ void sh_workflow_apply(struct sh_workflow *wf, const struct sh_event *ev) {
     } else if (sh_event_is_final(sh_str(type)) && wf->phase == SH_PHASE_ENDING) {
         wf->phase = SH_PHASE_ENDED;
         sh_updates_ended(wf);
-        sh_children_cancel(wf, "the workflow that started it has ended");
+        sh_family_cancel(wf, "the workflow that started it has ended");
         sh_child_ended(wf);
         sh_workflow_leave(wf);
         return;

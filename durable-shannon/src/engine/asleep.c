@@ -53,7 +53,7 @@ static void until(struct rest *r, int64_t wall_us) {
     r->until_us = wall_us && wall_us < r->until_us ? wall_us : r->until_us;
 }
 
-/* Does it wait for nothing but times, signals, answers and children? Then `r` has them. */
+/* Does it wait for nothing but times, signals, answers and children? Then `r` has the first two. */
 static bool only_waits(const struct sh_workflow *wf, struct rest *r) {
     sh_list_each (node, &wf->activities.list) {
         const struct sh_activity *a = sh_container_of(node, struct sh_activity, link);
@@ -75,7 +75,8 @@ static bool only_waits(const struct sh_workflow *wf, struct rest *r) {
             sh_auto(sh_free_p) char *name = sh_strndup0(sh_json_get_str(a->args, "name").p,
                                                         sh_json_get_str(a->args, "name").len);
             json_object_set_new(r->signals, name, json_true());
-        } else {
+        } else if (!sh_child_op(a->tool) || sh_json_get_bool(a->args, "detached", false) ||
+                   sh_family_tells(a)) {
             return false;
         }
     }
@@ -88,11 +89,6 @@ static bool only_waits(const struct sh_workflow *wf, struct rest *r) {
     }
     until(r, wf->spec.deadline_us);
     return true;
-}
-
-/* A child that its parent's end or cancel reaches, which looks for it in memory. */
-static bool is_attached(const struct sh_workflow *wf) {
-    return wf->spec.lineage.depth > 0 && !wf->spec.lineage.detached;
 }
 
 static bool waits_long(const struct sh_workflow *wf) {
@@ -108,7 +104,7 @@ static bool at_rest(const struct sh_workflow *wf) {
     const struct sh_journal *j = &wf->journal;
 
     if (wf->phase != SH_PHASE_HELD || wf->leaving || wf->verify || wf->doom ||
-        wf->cancel_requested || wf->compensations.end || wf->over_budget || is_attached(wf) ||
+        wf->cancel_requested || wf->compensations.end || wf->over_budget || wf->looks > 0 ||
         wf->engine->stopping || wf->engine->config.passive ||
         !(wf->waiting || wf->paused || !wf->agent) || !sh_list_empty(&wf->inputs) ||
         !sh_list_empty(&j->draft) || j->commits_pending > 0 || wf->reading ||
@@ -163,6 +159,10 @@ static void fall_asleep(struct sh_workflow *wf, struct rest *r) {
         add_wake(&e->wakes[SH_WAKE_TIME_OF_DAY],
                  &(struct sh_wake){r->until_us, r->until_us, wf->id});
     }
+    sh_account_settle(wf);
+    if (json_object_get(wf->row, "children")) {
+        json_object_set_new(asleep, "account", sh_account_describe(wf));
+    }
     json_object_set_new(wf->row, "asleep", asleep);
     sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
     sh_journal_commit(wf, marked, NULL);
@@ -211,6 +211,7 @@ void sh_asleep_touched(struct sh_workflow *wf) {
         }
     }
     json_object_del(wf->row, "asleep");
+    sh_family_awake(wf);
     sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
     sh_asleep_rest(wf); /* nothing else may come: what it awaits may be another event */
 }

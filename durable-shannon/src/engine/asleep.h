@@ -4,8 +4,9 @@
  *
  * A row's member "asleep": {signals: {name: true}, timers: {name: moment} (moment.h), first (of
  * them), wake_at_us? (when that is over, by the wall clock as it would be had nobody set it since
- * the engine started), until_us? (the first time of day that it waits for), bytes, bytes_max (of
- * its journal), owner (who added to it last)}. Nobody outside sees a difference: the status stays
+ * the engine started), until_us? (the first time of day that it waits for), account? (of one with
+ * children: account.h), bytes, bytes_max (of its journal), owner (who added to it last)}. A child's
+ * end wakes it by a record of its own: family.h. Nobody outside sees a difference: the status stays
  * what it was. */
 #ifndef SH_ENGINE_ASLEEP_H
 #define SH_ENGINE_ASLEEP_H

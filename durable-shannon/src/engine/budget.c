@@ -1,8 +1,7 @@
-/* See budget.h. Sums are made when they are asked for, by walking the family in memory: asking is
- * as rare as calling a model, and a running total would be one more thing to keep right in a crash.
- */
+/* See budget.h; what the members of a family used together is in their accounts (account.h). */
 #include "engine/budget.h"
 
+#include "engine/account.h"
 #include "engine/private.h"
 
 #define ANSWER_TOKENS 4096   /* reserved for an answer whose max_tokens is not said */
@@ -27,17 +26,16 @@ void sh_spent_add_json(struct sh_spent *s, const json_t *json) {
     s->cost_usd += json_number_value(json_object_get(json, "cost_usd"));
 }
 
-static void add(struct sh_spent *to, const struct sh_spent *s) {
-    to->tokens += s->tokens;
-    to->fuel += s->fuel;
-    to->wall_us += s->wall_us;
-    to->output_bytes += s->output_bytes;
-    to->activities += s->activities;
-    to->cost_usd += s->cost_usd;
+void sh_spent_move(struct sh_spent *to, const struct sh_spent *from, const struct sh_spent *now) {
+    to->tokens += now->tokens - from->tokens;
+    to->fuel += now->fuel - from->fuel;
+    to->wall_us += now->wall_us - from->wall_us;
+    to->output_bytes += now->output_bytes - from->output_bytes;
+    to->activities += now->activities - from->activities;
+    to->cost_usd += now->cost_usd - from->cost_usd;
 }
 
-/* Its own, and what is reserved for calls under way. */
-static struct sh_spent own(const struct sh_workflow *wf) {
+struct sh_spent sh_budget_own(const struct sh_workflow *wf) {
     const struct sh_agent_counters *c = &wf->seen;
     struct sh_spent s = {.tokens = wf->usage_total,
                          .fuel = c->fuel_used,
@@ -54,44 +52,63 @@ static struct sh_spent own(const struct sh_workflow *wf) {
     return s;
 }
 
-struct sh_spent sh_budget_spent(const struct sh_workflow *wf) {
-    struct sh_spent sum = own(wf);
+struct sh_spent sh_budget_spent(struct sh_workflow *wf) {
+    static const struct sh_spent none;
+    struct sh_spent sum;
 
-    add(&sum, &wf->below);
-    if (json_object_get(wf->row, "children")) {
-        sh_list_each (node, &wf->engine->workflows) {
-            const struct sh_workflow *child = sh_container_of(node, struct sh_workflow, link);
-            const struct sh_lineage *l = &child->spec.lineage;
-            if (l->depth > wf->spec.lineage.depth && !l->detached && !child->verify &&
-                strcmp(l->parent.s, wf->id.s) == 0) {
-                struct sh_spent theirs = sh_budget_spent(child);
-                add(&sum, &theirs);
-            }
-        }
+    if (wf->account) {
+        sh_account_charge(wf);
+        return sh_account_spent(wf->account);
     }
+    sum = sh_budget_own(wf);
+    sh_spent_move(&sum, &none, &wf->below);
     return sum;
 }
 
 /* ---- limits ---- */
 
-/* The workflow whose budget it shares, one level up. */
-static struct sh_workflow *above(const struct sh_workflow *wf) {
-    const struct sh_lineage *l = &wf->spec.lineage;
+/* One of those whose limits bind a workflow: itself, then the accounts above it. */
+struct bound {
+    const struct sh_id *id;
+    const struct sh_limits *limits;
+    struct sh_spent spent;
+    bool family; /* it has children */
+    const struct sh_account *up;
+};
 
-    return l->depth > 0 && !l->detached ? sh_workflow_find(wf->engine, sh_str(l->parent.s)) : NULL;
+/* ret: the workflow itself, with what it uses charged. */
+static void bound_first(struct sh_workflow *wf, struct bound *ret) {
+    *ret = (struct bound){.id = &wf->id,
+                          .limits = &wf->spec.caps.limits,
+                          .spent = sh_budget_spent(wf),
+                          .family = json_object_get(wf->row, "children") != NULL,
+                          .up = wf->account ? wf->account->up : NULL};
+}
+
+static bool bound_next(struct bound *b) {
+    const struct sh_account *a = b->up;
+
+    if (a) {
+        *b = (struct bound){.id = &a->id,
+                            .limits = sh_account_limits(a),
+                            .spent = sh_account_spent(a),
+                            .family = true,
+                            .up = a->up};
+    }
+    return a != NULL;
 }
 
 struct breach {
-    const struct sh_workflow *of;
+    const struct sh_id *of;
     const char *what;
     double limit, used;
 };
 
-/* The first limit of `x` that `s` passes. What a single agent's sandbox counts is counted there. */
-static bool over(const struct sh_workflow *x, const struct sh_spent *s, bool calls,
-                 struct breach *ret) {
-    const struct sh_limits *l = &x->spec.caps.limits;
-    bool family = json_object_get(x->row, "children") != NULL;
+/* The first limit of it that is passed. What a single agent's sandbox counts is counted there. */
+static bool over(const struct bound *x, bool calls, struct breach *ret) {
+    const struct sh_limits *l = x->limits;
+    const struct sh_spent *s = &x->spent;
+    bool family = x->family;
     const struct {
         const char *what;
         double limit, used;
@@ -106,7 +123,7 @@ static bool over(const struct sh_workflow *x, const struct sh_spent *s, bool cal
     };
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
         if (all[i].counts && all[i].limit > 0 && all[i].used > all[i].limit) {
-            *ret = (struct breach){x, all[i].what, all[i].limit, all[i].used};
+            *ret = (struct breach){x->id, all[i].what, all[i].limit, all[i].used};
             return true;
         }
     }
@@ -126,9 +143,10 @@ static void exceeded(struct sh_workflow *wf, const struct breach *b) {
         return;
     }
     body = json_pack("{s:s, s:f, s:f, s:s, s:s}", "what", b->what, "limit", b->limit, "used",
-                     b->used, "of", b->of->id.s, "action", asks(wf) ? "ask" : "fail");
+                     b->used, "of", b->of->s, "action", asks(wf) ? "ask" : "fail");
     snprintf(message, sizeof(message), "the budget is used up: %s, %.15g of %.15g%s", b->what,
-             b->used, b->limit, b->of == wf ? "" : ", counted for all that the first task started");
+             b->used, b->limit,
+             b->of == &wf->id ? "" : ", counted for all that the first task started");
     if (asks(wf)) {
         wf->over_budget = true;
         json_object_set(wf->row, "budget", body);
@@ -155,25 +173,47 @@ static uint64_t prompt_tokens(const json_t *args) {
     return strlen(text) / BYTES_PER_TOKEN + 1;
 }
 
-/* What the least generous limit above leaves; UINT64_MAX where there is none. */
-static uint64_t tokens_left(const struct sh_workflow *wf) {
+/* What the least generous limit leaves; UINT64_MAX where there is none. */
+static uint64_t tokens_left(struct sh_workflow *wf) {
     uint64_t left = UINT64_MAX;
+    struct bound b;
 
-    for (const struct sh_workflow *x = wf; x; x = above(x)) {
-        uint64_t limit = x->spec.caps.limits.tokens;
-        struct sh_spent s = limit ? sh_budget_spent(x) : (struct sh_spent){0};
-        uint64_t theirs = !limit ? UINT64_MAX : s.tokens < limit ? limit - s.tokens : 0;
+    bound_first(wf, &b);
+    do {
+        uint64_t limit = b.limits->tokens;
+        uint64_t theirs = !limit ? UINT64_MAX : b.spent.tokens < limit ? limit - b.spent.tokens : 0;
         left = theirs < left ? theirs : left;
-    }
+    } while (bound_next(&b));
     return left;
 }
 
 static bool limited(const struct sh_workflow *wf) {
-    for (const struct sh_workflow *x = wf; x; x = above(x)) {
-        if (x->spec.caps.limits.tokens || x->spec.caps.limits.cost_usd > 0) {
+    const struct sh_limits *l = &wf->spec.caps.limits;
+    const struct sh_account *a = wf->account ? wf->account->up : NULL;
+
+    for (; l; l = a ? sh_account_limits(a) : NULL, a = a ? a->up : NULL) {
+        if (l->tokens || l->cost_usd > 0) {
             return true;
         }
     }
+    return false;
+}
+
+/* Is there a limit that what is reserved passes? Money is spent to the last: what is left may be
+ * too little, but not nothing. */
+static bool reserved_too_much(struct sh_activity *a, struct breach *ret) {
+    struct bound b;
+
+    bound_first(a->wf, &b);
+    do {
+        double limit = b.limits->cost_usd;
+        if (limit > 0 && b.spent.cost_usd - a->reserved_usd >= limit) {
+            b.spent.cost_usd = b.spent.cost_usd > limit ? b.spent.cost_usd : limit * (1 + 1e-9);
+        }
+        if (over(&b, true, ret)) {
+            return true;
+        }
+    } while (bound_next(&b));
     return false;
 }
 
@@ -197,18 +237,11 @@ bool sh_budget_reserve(struct sh_activity *a, json_t *body) {
     /* At the price of what there was so far; the first call shows it. */
     a->reserved_usd =
         wf->usage_total ? wf->usage_cost / (double)wf->usage_total * (double)a->reserved_tokens : 0;
-    for (const struct sh_workflow *x = wf; x; x = above(x)) {
-        struct sh_spent s = sh_budget_spent(x);
-        double limit = x->spec.caps.limits.cost_usd;
-        if (limit > 0 && s.cost_usd - a->reserved_usd >= limit) {
-            s.cost_usd = s.cost_usd > limit ? s.cost_usd : limit * (1 + 1e-9);
-        }
-        if (over(x, &s, true, &b)) {
-            a->reserved_tokens = 0;
-            a->reserved_usd = 0;
-            exceeded(wf, &b);
-            return false;
-        }
+    if (reserved_too_much(a, &b)) {
+        a->reserved_tokens = 0;
+        a->reserved_usd = 0;
+        exceeded(wf, &b);
+        return false;
     }
     json_object_set_new(body, "reserved",
                         json_pack("{s:I, s:f}", "tokens", (json_int_t)a->reserved_tokens,
@@ -228,7 +261,8 @@ static void look(struct sh_timer *t) {
 
 void sh_budget_check(struct sh_workflow *wf) {
     bool family = wf->spec.lineage.depth > 0 || json_object_get(wf->row, "children");
-    struct breach b;
+    struct breach breach;
+    struct bound b;
 
     if (wf->agent && wf->phase == SH_PHASE_HELD) {
         wf->seen = sh_agent_counters(wf->agent);
@@ -236,13 +270,13 @@ void sh_budget_check(struct sh_workflow *wf) {
     if (!family || wf->verify || wf->over_budget || wf->leaving || wf->phase >= SH_PHASE_ENDING) {
         return;
     }
-    for (const struct sh_workflow *x = wf; x; x = above(x)) {
-        struct sh_spent s = sh_budget_spent(x);
-        if (over(x, &s, false, &b)) {
-            exceeded(wf, &b);
+    bound_first(wf, &b);
+    do {
+        if (over(&b, false, &breach)) {
+            exceeded(wf, &breach);
             return;
         }
-    }
+    } while (bound_next(&b));
     sh_timer_start(wf->engine->loop, &wf->budget_timer, LOOK_NS, look);
 }
 
@@ -261,7 +295,7 @@ bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end) {
     }
     wf->phase = SH_PHASE_HELD;
     wf->waiting = true;
-    exceeded(wf, &(struct breach){wf, what, limit, limit});
+    exceeded(wf, &(struct breach){&wf->id, what, limit, limit});
     sh_workflow_dispose(wf); /* a rest may be long; it is made again from its journal */
     return wf->over_budget;
 }
@@ -271,7 +305,7 @@ void sh_budget_wall_used_up(struct sh_workflow *wf) {
     char message[120];
 
     if (asks(wf)) {
-        exceeded(wf, &(struct breach){wf, "wall_clock", limit, limit});
+        exceeded(wf, &(struct breach){&wf->id, "wall_clock", limit, limit});
         return;
     }
     snprintf(message, sizeof(message), "the agent used up its %llu ms of wall-clock time",
@@ -438,16 +472,42 @@ static bool add_raise(struct sh_workflow *wf, const json_t *more, const char *by
     return true;
 }
 
-/* Its budget, and that of all above it, which bind it; then whoever rests in the family may try. */
+/* Whoever rests in that family may try again. */
+static void let_them_try(const struct sh_workflow *wf, const char *by) {
+    const struct sh_lineage *l = &wf->spec.lineage;
+    const char *root = l->depth ? l->root.s : wf->id.s;
+
+    sh_list_each (node, &wf->engine->workflows) {
+        struct sh_workflow *x = sh_container_of(node, struct sh_workflow, link);
+        if (x != wf && x->over_budget && !x->reading && x->phase < SH_PHASE_ENDING &&
+            strcmp(x->spec.lineage.root.s, root) == 0 &&
+            add_raise(x, NULL, by, "the budget of its family was raised")) {
+            sh_journal_commit(x, NULL, NULL);
+        }
+    }
+}
+
+/* The nearest of those above it that the raise cannot be told yet, or NULL. */
+static const struct sh_id *away(const struct sh_workflow *wf) {
+    const struct sh_account *a = wf && wf->account ? wf->account->up : NULL;
+
+    while (a && (a->ended || (a->wf && !a->wf->reading))) {
+        a = a->up;
+    }
+    return a ? &a->id : NULL;
+}
+
+/* Its budget, and that of all above it, which bind it. */
 void sh_engine_raise(struct sh_engine *e, struct sh_str id, const json_t *more, const char *by,
                      const char *reason, sh_engine_json_fn cb, void *arg) {
     const struct sh_asked_for asked = {SH_ASK_RAISE,    .by = by, .reason = reason,
                                        .payload = more, .cb = cb, .arg = arg};
-    struct sh_workflow *wf = sh_workflow_find(e, id), *top = wf;
+    struct sh_workflow *wf = sh_workflow_find(e, id);
     struct sh_control *c;
     struct sh_err err = {0};
 
-    if (check_amounts(more, &err) == 0 && sh_defer(e, wf, id, &asked)) {
+    if (check_amounts(more, &err) == 0 &&
+        (sh_defer(e, wf, id, &asked) || sh_defer_behind(e, away(wf), id, &asked))) {
         return;
     }
     c = sh_control_new(e, "raise its budget", cb, arg);
@@ -459,11 +519,11 @@ void sh_engine_raise(struct sh_engine *e, struct sh_str id, const json_t *more, 
     if (!sh_control_alive(c, wf, id)) {
         return;
     }
-    for (struct sh_workflow *x = above(wf); x; x = above(x)) {
-        if (!x->reading && x->phase < SH_PHASE_ENDING && add_raise(x, more, by, reason)) {
+    for (struct sh_account *a = wf->account ? wf->account->up : NULL; a; a = a->up) {
+        struct sh_workflow *x = a->wf;
+        if (x && !x->reading && x->phase < SH_PHASE_ENDING && add_raise(x, more, by, reason)) {
             sh_journal_commit(x, NULL, NULL);
         }
-        top = x;
     }
     if (!add_raise(wf, more, by, reason)) {
         sh_fail(&err, SH_E_JOURNAL, "the task's journal has reached its size limit");
@@ -471,13 +531,5 @@ void sh_engine_raise(struct sh_engine *e, struct sh_str id, const json_t *more, 
         return;
     }
     sh_journal_commit(wf, sh_control_written, c);
-    sh_list_each (node, &e->workflows) {
-        struct sh_workflow *x = sh_container_of(node, struct sh_workflow, link);
-        if (x != wf && x->over_budget && !x->reading && x->phase < SH_PHASE_ENDING &&
-            strcmp(x->spec.lineage.root.s,
-                   top->spec.lineage.depth ? top->spec.lineage.root.s : top->id.s) == 0 &&
-            add_raise(x, NULL, by, "the budget of its family was raised")) {
-            sh_journal_commit(x, NULL, NULL);
-        }
-    }
+    let_them_try(wf, by);
 }

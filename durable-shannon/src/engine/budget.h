@@ -25,8 +25,13 @@ struct sh_spent {
 json_t *sh_spent_json(const struct sh_spent *s);
 void sh_spent_add_json(struct sh_spent *s, const json_t *json); /* NULL adds nothing */
 
-/* What it used, with those below it that are not detached. */
-struct sh_spent sh_budget_spent(const struct sh_workflow *wf);
+/* to += now - from */
+void sh_spent_move(struct sh_spent *to, const struct sh_spent *from, const struct sh_spent *now);
+
+/* What it used itself, with what is reserved for calls under way. */
+struct sh_spent sh_budget_own(const struct sh_workflow *wf);
+/* The same with those below it that are not detached. Charges (account.h). */
+struct sh_spent sh_budget_spent(struct sh_workflow *wf);
 /* May this activity begin? Then what it may use is reserved, and in its ActivityScheduled. false:
  * the workflow ends or rests; the activity is asked again when the budget is raised. */
 bool sh_budget_reserve(struct sh_activity *a, json_t *body);

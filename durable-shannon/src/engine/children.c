@@ -63,7 +63,7 @@ void sh_birth_id(const struct sh_birth *b, struct sh_id *ret) {
     sh_hasher_u64(&h, l->ordinal);
     sh_hasher_done(&h, &hash);
     *ret = (struct sh_id){0};
-    n = (size_t)snprintf(ret->s, sizeof(ret->s), "%.13s", l->parent.s);
+    n = (size_t)snprintf(ret->s, sizeof(ret->s), "%.*s", SH_FAMILY_ID_COMMON, l->parent.s);
     for (size_t i = 0; i < ID_DIGITS; i++) {
         ret->s[n + i] = digits[hash.b[i] & 31];
     }
@@ -148,6 +148,7 @@ int sh_birth_commit(const struct sh_birth *b, struct sh_workflow *child,
         return sh_fail(err, SH_E_JOURNAL, "an activity does not fit the journal limit");
     }
     a->state = SH_ACTIVITY_OUT;
+    sh_account_join(child, parent);
     json_object_set_new(parent->row, "children",
                         json_integer(sh_json_get_int(parent->row, "children", 0) + 1));
     sh_workflow_row_put(parent, parent->paused ? "paused" : "running");
@@ -159,6 +160,14 @@ int sh_birth_commit(const struct sh_birth *b, struct sh_workflow *child,
 
 bool sh_child_op(const struct sh_tool *tool) {
     return strcmp(tool->name, "workflow") == 0 || strcmp(tool->name, "python") == 0;
+}
+
+bool sh_child_outcome(const json_t *body) {
+    struct sh_str op = sh_json_get_str(body, "op");
+
+    /* one event tells of a refusal: it has the request, too */
+    return (sh_str_eqz(op, "workflow") || sh_str_eqz(op, "python")) &&
+           !json_object_get(body, "args");
 }
 
 static void starting_free(struct starting *s) {
@@ -359,11 +368,14 @@ void sh_child_ended(struct sh_workflow *child) {
     const struct sh_lineage *l = &child->spec.lineage;
     struct sh_workflow *parent;
 
-    if (l->depth > 0 && !l->detached) {
-        parent = sh_workflow_find(child->engine, sh_str(l->parent.s));
-        if (parent && !parent->reading) {
-            settle(parent, l->ordinal, child->row);
-        }
+    if (!sh_is_attached(child) || child->orphan) {
+        return;
+    }
+    parent = sh_workflow_find(child->engine, sh_str(l->parent.s));
+    if (parent && !parent->reading) {
+        settle(parent, l->ordinal, child->row);
+    } else { /* it finds the end by itself */
+        sh_takeup_wake(child->engine, &l->parent, SH_WAKE_TIMER, SH_FAMILY_DUE_US);
     }
 }
 
@@ -380,6 +392,7 @@ static void row_found(void *arg, json_t *records, size_t total, const struct sh_
 
     (void)total;
     sh_free(look);
+    wf->looks--;
     if (err) {
         sh_workflow_doom(wf, err->code, err->message);
     } else if (json_object_get(row, "completed_at")) {
@@ -415,45 +428,6 @@ void sh_child_again(struct sh_activity *a) {
     look->wf = a->wf;
     look->ordinal = a->ordinal;
     a->wf->pins++;
+    a->wf->looks++;
     sh_store_get(a->wf->engine->store, SH_TABLE_WORKFLOW, sh_str(id.s), row_found, look);
-}
-
-/* ---- ends that spread ---- */
-
-static void parent_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct sh_workflow *wf = arg;
-    const json_t *row = json_array_get(records, 0);
-    const json_t *cancel = json_object_get(row, "cancel");
-    /* What a canceled parent starts to clean up is not meant by that cancel. */
-    bool canceled = cancel && sh_json_get_int(cancel, "at", 0) >= wf->spec.started_us;
-
-    (void)total;
-    if (!err && (!row || json_object_get(row, "completed_at") || canceled)) {
-        sh_workflow_cancel(wf, "parent", "the workflow that started it has ended");
-    }
-    sh_workflow_unpin(wf);
-}
-
-void sh_child_check_parent(struct sh_workflow *child) {
-    const struct sh_lineage *l = &child->spec.lineage;
-
-    if (l->depth > 0 && !l->detached) {
-        child->pins++;
-        sh_store_get(child->engine->store, SH_TABLE_WORKFLOW, sh_str(l->parent.s), parent_found,
-                     child);
-    }
-}
-
-void sh_children_cancel(struct sh_workflow *parent, const char *reason) {
-    if (!json_object_get(parent->row, "children")) {
-        return;
-    }
-    sh_list_each (node, &parent->engine->workflows) {
-        struct sh_workflow *wf = sh_container_of(node, struct sh_workflow, link);
-        const struct sh_lineage *l = &wf->spec.lineage;
-        if (l->depth > 0 && !l->detached && !wf->reading && !wf->verify &&
-            strcmp(l->parent.s, parent->id.s) == 0) {
-            sh_workflow_cancel(wf, "parent", reason);
-        }
-    }
 }

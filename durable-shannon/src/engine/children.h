@@ -6,8 +6,9 @@
  *         -> OUT       both journals know of it; the child runs, recovers and ends by itself
  *         -> gone      the child's durable end became the activity's outcome
  *
- * Whichever of the two is in memory first after a restart, the outcome is written once: by the
- * child's end when it finds the activity, or by the activity when it finds the ended child's row.
+ * Whichever of the two is in memory first after a restart or a sleep, the outcome is written once:
+ * by the child's end when it finds the activity, or by the activity when it finds the ended child's
+ * row. What their ends are to each other: family.h.
  */
 #ifndef SH_ENGINE_CHILDREN_H
 #define SH_ENGINE_CHILDREN_H
@@ -39,6 +40,7 @@ struct sh_birth {
 void sh_birth_done(struct sh_birth *b);
 /* Does the parent still wait for it? fails  SH_E_CANCELED */
 int sh_birth_check(const struct sh_birth *b, struct sh_err *err);
+#define SH_FAMILY_ID_COMMON 13 /* characters with which the ids of a family begin alike */
 void sh_birth_id(const struct sh_birth *b, struct sh_id *ret);
 /* What the policy decided, cut down to what the parent has itself. A part that was asked for and
  * that the parent has not is a denial.  request, manifest: what d was decided from; may be NULL */
@@ -52,12 +54,9 @@ int sh_birth_commit(const struct sh_birth *b, struct sh_workflow *child,
                     void *arg, struct sh_err *err);
 
 bool sh_child_op(const struct sh_tool *tool);   /* workflow, python */
+bool sh_child_outcome(const json_t *body);      /* of a child that was made, not of a refusal */
 void sh_child_start(struct sh_activity *a);     /* a new one: nothing is journaled yet */
 void sh_child_again(struct sh_activity *a);     /* the journal has its ActivityScheduled */
 void sh_child_ended(struct sh_workflow *child); /* its end is durable: tell the parent */
-/* Taken up after a restart: has its parent ended, or was it canceled, meanwhile? */
-void sh_child_check_parent(struct sh_workflow *child);
-/* The parent ends or was canceled: so are its attached children. */
-void sh_children_cancel(struct sh_workflow *parent, const char *reason);
 
 #endif

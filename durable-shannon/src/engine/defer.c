@@ -10,6 +10,7 @@ struct deferred {
     struct sh_asked_for what;
     char *id, *by, *reason, *scope, *name;
     json_t *payload;
+    bool behind; /* another one, which is taken up for it */
 };
 
 static char *copy(const char *text) {
@@ -52,8 +53,8 @@ static void ask_again(struct sh_engine *e, struct sh_workflow *wf, void *arg) {
     const struct sh_asked_for *w = &d->what;
     struct sh_str id = sh_str(d->id);
 
-    (void)wf;
     e->deferring = true;
+    e->deferred_in_vain = d->behind && !wf;
     switch (w->kind) {
     case SH_ASK_CANCEL:
         sh_engine_cancel(e, id, w->by, w->reason, w->cb, w->arg);
@@ -74,7 +75,7 @@ static void ask_again(struct sh_engine *e, struct sh_workflow *wf, void *arg) {
         sh_engine_raise(e, id, w->payload, w->by, w->reason, w->cb, w->arg);
         break;
     }
-    e->deferring = false;
+    e->deferring = e->deferred_in_vain = false;
     deferred_free(d);
 }
 
@@ -213,5 +214,18 @@ bool sh_defer(struct sh_engine *e, struct sh_workflow *wf, struct sh_str id,
     } else {
         sh_store_get(e->store, SH_TABLE_WORKFLOW, id, row_found, deferred_new(e, id, what));
     }
+    return true;
+}
+
+bool sh_defer_behind(struct sh_engine *e, const struct sh_id *first, struct sh_str id,
+                     const struct sh_asked_for *what) {
+    struct deferred *d;
+
+    if (!first || e->deferred_in_vain || e->stopping) {
+        return false;
+    }
+    d = deferred_new(e, id, what);
+    d->behind = true;
+    sh_takeup_add(e, sh_str(first->s), ask_again, d);
     return true;
 }

@@ -30,5 +30,8 @@ struct sh_asked_for { /* borrowed */
  * same function of the engine is called again later, with the same arguments. */
 bool sh_defer(struct sh_engine *e, struct sh_workflow *wf, struct sh_str id,
               const struct sh_asked_for *what);
+/* The same where `first` (NULL: nobody) is to be in memory before; false as well when it cannot. */
+bool sh_defer_behind(struct sh_engine *e, const struct sh_id *first, struct sh_str id,
+                     const struct sh_asked_for *what);
 
 #endif

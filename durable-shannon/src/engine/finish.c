@@ -124,6 +124,7 @@ static void end_with(struct sh_workflow *wf, const char *type, json_t *body, int
     sh_wall_stop(wf);
     struct sh_spent spent = sh_budget_spent(wf);
     json_object_set_new(wf->row, "spent", sh_spent_json(&spent));
+    sh_account_settle(wf);
     json_object_del(wf->row, "budget");
     sh_activities_stop(wf);
     sh_approvals_stop(wf);
@@ -144,6 +145,8 @@ void sh_workflow_end(struct sh_workflow *wf, const char *type, const char *statu
     if (json_object_get(body, "code")) {
         json_object_set_new(wf->row, "error", error_json(body));
     }
+    sh_account_end(wf);
+    sh_family_ends(wf);
     sh_schedule_task_ends(wf, strcmp(type, "WorkflowCompleted") == 0);
     sh_journal_add(wf, type, body);
     json_object_set_new(wf->row, "completed_at", json_integer(wf->journal.time_us));

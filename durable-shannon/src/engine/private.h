@@ -12,6 +12,7 @@
 #ifndef SH_ENGINE_PRIVATE_H
 #define SH_ENGINE_PRIVATE_H
 
+#include "engine/account.h"
 #include "engine/activity.h"
 #include "engine/approval.h"
 #include "engine/asleep.h"
@@ -23,6 +24,7 @@
 #include "engine/disk.h"
 #include "engine/engine.h"
 #include "engine/executor.h"
+#include "engine/family.h"
 #include "engine/history.h"
 #include "engine/index.h"
 #include "engine/journal.h"
@@ -103,14 +105,20 @@ struct sh_workflow {
     bool place_queued;
     bool waits_in_queue;            /* submitted, and leaves memory until its turn comes */
     int64_t wake_us[SH_WAKE_KINDS]; /* ASLEEP: the keys of its records, or 0 */
-    json_t *slept; /* taken up from its sleep: when its timers are over, by name, or NULL */
-    bool dozing;   /* asleep, and only in memory for an event that does not wake it */
+    json_t *slept;  /* taken up from its sleep: when its timers are over, by name, or NULL */
+    bool dozing;    /* asleep, and only in memory for an event that does not wake it */
+    unsigned looks; /* reads of its parent's or a child's row that it waits for: it stays awake */
+    bool orphan;    /* its parent has ended: nobody waits for it */
+    uint64_t children_over; /* of those in the row's "children", in as far as that is known */
 
     struct sh_timer sleep_timer, wall_timer, grace_timer, doom_timer, deadline_timer, budget_timer,
         rest_timer;
     uint64_t wall_from_ns, wall_spent_us;
 
-    struct sh_spent below;         /* by children that have ended */
+    struct sh_spent below;         /* by children that have ended, as the journal has it */
+    struct sh_account *account;    /* of one that has a family, or NULL */
+    struct sh_spent counted;       /* of its own, charged to the accounts above it */
+    struct sh_spent charged;       /* ... and in the store */
     struct sh_agent_counters seen; /* when the agent was the loop's last */
     bool over_budget;              /* it rests until its budget is raised */
     bool retake;                   /* make it anew from its journal */
@@ -165,7 +173,8 @@ struct sh_engine {
     struct sh_disk_watch disk;
     size_t n_asleep;          /* passivated workflows, of this data directory */
     struct sh_list disposals; /* agents and workspaces on their way out */
-    bool deferring;
+    bool deferring, deferred_in_vain;
+    void *accounts;         /* tsearch tree of struct sh_account */
     struct sh_crash *crash; /* who is at work, for the next process to read */
     json_t *crashes;        /* {workflow: record}: see quarantine.h */
     bool careful;           /* a crash was stamped: workflows are taken up one by one */

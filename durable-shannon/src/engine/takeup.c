@@ -134,7 +134,10 @@ static void go_live(struct sh_workflow *wf) {
         return;
     }
     sh_deadline_arm(wf);
-    sh_child_check_parent(wf);
+    sh_family_check_parent(wf);
+    if (wf->cancel_requested) {
+        sh_family_cancel(wf, "the workflow that started it was canceled");
+    }
     if (sh_quarantine_end(wf)) {
         return; /* it has no agent any more, and never will */
     }
@@ -167,6 +170,17 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
     sh_engine_unpin(e);
 }
 
+static void accounts_read(struct sh_workflow *wf, void *arg, const struct sh_err *err) {
+    struct sh_turn *t = arg;
+
+    if (err) {
+        give_up(t, err);
+        return;
+    }
+    sh_modules_load(t->engine, wf->spec.python ? &wf->spec.interpreter : &wf->spec.module,
+                    module_ready, t);
+}
+
 static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) {
     struct sh_turn *t = arg;
     struct sh_engine *e = t->engine;
@@ -187,7 +201,16 @@ static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) 
     /* what was typed before is in the journal; nobody is there to type more, unless it never ran */
     wf->stdin_eof = !wf->place_queued;
     wf->journal.bytes_max = wf->spec.caps.limits.journal_bytes;
-    sh_modules_load(e, wf->spec.python ? &wf->spec.interpreter : &wf->spec.module, module_ready, t);
+    sh_account_load(wf, accounts_read, t);
+}
+
+/* Is there something to do for it? A child's end is nothing yet for one that is paused, which will
+ * look at its children when it goes on. */
+static bool wants(const struct sh_turn *t, const json_t *row) {
+    bool paused = sh_str_eqz(sh_json_get_str(row, "status"), "paused");
+
+    return sh_index_is_open(row) && (t->asked || t->due_us != SH_FAMILY_DUE_US || !paused ||
+                                     !json_object_get(row, "asleep"));
 }
 
 static void row_read(void *arg, json_t *records, size_t total, const struct sh_err *err) {
@@ -200,10 +223,12 @@ static void row_read(void *arg, json_t *records, size_t total, const struct sh_e
         give_up(t, err);
         return;
     }
-    if (!e->stopping && !sh_index_is_open(row) && t->due_us) {
+    if (!e->stopping && !sh_index_is_open(row) && t->due_us == SH_FAMILY_DUE_US) {
+        sh_family_find_children(e, &t->id);
+    } else if (!e->stopping && t->due_us && !wants(t, row)) {
         sh_wakes_forget(e, t->due_kind, t->due_us, &t->id);
     }
-    if (!sh_index_is_open(row) || e->stopping || sh_workflow_find(e, sh_str(t->id.s))) {
+    if (!wants(t, row) || e->stopping || sh_workflow_find(e, sh_str(t->id.s))) {
         turn_end(t, sh_workflow_find(e, sh_str(t->id.s)));
         slot_free(e);
         sh_engine_unpin(e);
@@ -389,6 +414,7 @@ void sh_takeup_add(struct sh_engine *e, struct sh_str id, sh_takeup_fn fn, void 
     } else {
         out_of_the_queue(t);
     }
+    t->asked = true;
     if (fn) {
         wait_for(t, fn, arg);
     }
@@ -397,11 +423,13 @@ void sh_takeup_add(struct sh_engine *e, struct sh_str id, sh_takeup_fn fn, void 
 
 void sh_takeup_wake(struct sh_engine *e, const struct sh_id *id, enum sh_wake_kind kind,
                     int64_t due_us) {
-    struct sh_turn *t;
+    struct sh_turn *t = turn_of(e, id);
+    bool asked = t && t->asked;
 
     sh_takeup_add(e, sh_str(id->s), NULL, NULL);
     t = turn_of(e, id);
     if (t) {
+        t->asked = asked;
         t->due_us = due_us;
         t->due_kind = kind;
     }

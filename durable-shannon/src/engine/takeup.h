@@ -28,6 +28,7 @@ struct sh_turn {
     struct sh_id id;
     int64_t due_us;             /* its time came: the record that said so ... */
     enum sh_wake_kind due_kind; /* ... and of which kind it is */
+    bool asked;                 /* somebody wants it here for another reason */
     bool queued;                /* waits for others to end; then what follows says whose it is */
     int priority;
     char *agent, *session;
