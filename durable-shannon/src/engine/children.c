@@ -368,7 +368,7 @@ void sh_child_ended(struct sh_workflow *child) {
     const struct sh_lineage *l = &child->spec.lineage;
     struct sh_workflow *parent;
 
-    if (!sh_is_attached(child) || child->orphan) {
+    if (!sh_is_attached(child) || (child->orphan && !child->called_parent)) {
         return;
     }
     parent = sh_workflow_find(child->engine, sh_str(l->parent.s));

@@ -50,9 +50,11 @@ static bool parent_sleeps(const struct sh_workflow *wf) {
 
 void sh_family_ends(struct sh_workflow *wf) {
     if (sh_is_attached(wf) && !wf->orphan && parent_sleeps(wf)) {
+        wf->called_parent = true;
         call(wf, &wf->spec.lineage.parent);
     }
     if (may_have_children(wf)) {
+        wf->called_children = true;
         call(wf, &wf->id);
     }
 }
@@ -93,7 +95,7 @@ void sh_family_check_parent(struct sh_workflow *child) {
 }
 
 void sh_family_cancel(struct sh_workflow *parent, const char *reason) {
-    if (!may_have_children(parent)) {
+    if (!may_have_children(parent) && !parent->called_children) {
         return;
     }
     sh_list_each (node, &parent->engine->workflows) {
@@ -111,16 +113,25 @@ struct search {               /* for the children of one */
     struct sh_engine *engine; /* pinned */
     struct sh_id parent;
     size_t offset, waits; /* waits: children on their way into memory, and the reading */
-    bool failed;          /* one did not come: the record is for the next start */
+    bool failed, again;   /* failed: one did not come; again: this is the second time */
 };
 
 static void search_on(struct search *s);
 
-/* Once all of them are awake as the store knows it, the record has done its work. */
+/* Once all of them are awake as the store knows it, the record has done its work. One that did not
+ * come has ended meanwhile, which another look shows, or the record is for the next start. */
 static void search_less(struct search *s) {
     struct sh_engine *e = s->engine;
 
     if (--s->waits > 0) {
+        return;
+    }
+    if (s->failed && !s->again && !e->stopping) {
+        s->failed = false;
+        s->again = true;
+        s->waits = 1;
+        s->offset = 0;
+        search_on(s);
         return;
     }
     if (!s->failed && !e->stopping) {

@@ -109,6 +109,7 @@ struct sh_workflow {
     bool dozing;    /* asleep, and only in memory for an event that does not wake it */
     unsigned looks; /* reads of its parent's or a child's row that it waits for: it stays awake */
     bool orphan;    /* its parent has ended: nobody waits for it */
+    bool called_parent, called_children; /* its end has a record for them: family.h */
     uint64_t children_over; /* of those in the row's "children", in as far as that is known */
 
     struct sh_timer sleep_timer, wall_timer, grace_timer, doom_timer, deadline_timer, budget_timer,
