@@ -390,26 +390,32 @@ static bool good_url_path(struct sh_str s) {
     return true;
 }
 
+/* Takes up to five digits off the beginning of `*s`. */
+static unsigned take_port(struct sh_str *s) {
+    unsigned port = 0;
+    for (int digits = 0; digits < 5 && s->len && *s->p >= '0' && *s->p <= '9'; digits++) {
+        port = port * 10 + (unsigned)(*s->p - '0');
+        *s = sh_strn(s->p + 1, s->len - 1);
+    }
+    return port;
+}
+
 /* "FIRST-LAST", or "*" for every port. */
 static bool read_ports(struct sh_str s, struct sh_net_rule *rule) {
-    unsigned ends[2] = {1, UINT16_MAX};
+    unsigned first = 1, last = UINT16_MAX;
     if (!sh_str_eqz(s, "*")) {
-        size_t i = 0;
-        for (int k = 0; k < 2; k++) {
-            size_t first = i;
-            for (ends[k] = 0; i < s.len && s.p[i] >= '0' && s.p[i] <= '9' && i - first < 5; i++) {
-                ends[k] = ends[k] * 10 + (unsigned)(s.p[i] - '0');
-            }
-            if (k == 0 && (i == s.len || s.p[i++] != '-')) {
-                return false;
-            }
+        first = take_port(&s);
+        if (!s.len || *s.p != '-') {
+            return false;
         }
-        if (i != s.len || ends[0] < 1 || ends[0] > ends[1] || ends[1] > UINT16_MAX) {
+        s = sh_strn(s.p + 1, s.len - 1);
+        last = take_port(&s);
+        if (s.len || first < 1 || first > last || last > UINT16_MAX) {
             return false;
         }
     }
-    rule->port = (uint16_t)ends[0];
-    rule->port_last = (uint16_t)(ends[0] == ends[1] ? 0 : ends[1]);
+    rule->port = (uint16_t)first;
+    rule->port_last = (uint16_t)(first == last ? 0 : last);
     return true;
 }
 
