@@ -4,6 +4,7 @@ commands, across kills of the server."""
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -110,6 +111,69 @@ class Family(unittest.TestCase):
         self.assertIn("canceled, cleaned up: {\"value\":2}", done["result"])
         for child in children:
             self.assertEqual(self.server.wait_task(child)["status"], "TASK_STATUS_CANCELLED")
+        self.verified(task)
+
+    def asleep(self):
+        text = self.server.request("GET", "/metrics")[1].decode()
+        return tuple(int(re.search(r"^shannon_%s (\d+)" % name, text, re.M).group(1))
+                     for name in ("passivated", "in_memory"))
+
+    def restart_sleepy(self):
+        self.env["SHANNON_ENGINE_PASSIVATE_AFTER"] = "200ms"
+        self.kill_and_restart()
+
+    def test_a_sleeping_family_is_there_for_everybody(self):
+        self.restart_sleepy()
+        task = self.submit("family", input={"children": 3})
+        children = self.children(task, 3)
+        self.wait("their sleep", lambda: self.asleep() == (4, 0))
+        tree = self.command("tasks", "--tree", task).splitlines()
+        self.assertEqual([line.startswith("  ") for line in tree], [False, True, True, True])
+        for each in (task, *children):
+            self.assertEqual(self.server.json("GET", "/api/v1/tasks/" + each)[1]["status"],
+                             "TASK_STATUS_RUNNING")
+        self.command("pause", task)
+        self.command("pause", children[2])
+        self.send(children[0], 0)
+        self.send(children[2], 2)
+        self.wait("the first child", lambda: self.server.json(
+            "GET", "/api/v1/tasks/" + children[0])[1]["status"] == "TASK_STATUS_COMPLETED")
+        self.kill_and_restart()
+        self.assertEqual(self.server.json("GET", "/api/v1/tasks/" + task)[1]["status"],
+                         "TASK_STATUS_PAUSED")
+        self.command("resume", children[2])
+        self.send(children[1], 1)
+        self.command("resume", task)
+        done = self.server.wait_task(task)
+        self.assertEqual(done["status"], "TASK_STATUS_COMPLETED", done)
+        self.assertEqual(done["result"].count('"status":"completed"'), 3, done["result"])
+        for each in (task, *children):
+            self.verified(each)
+        self.wait("their end", lambda: self.asleep() == (0, 0))
+
+    def test_two_hundred_families_that_wait_hold_no_memory(self):
+        self.restart_sleepy()
+        tasks = [self.submit("family", input={"children": 2}) for _ in range(200)]
+        self.wait("their sleep", lambda: self.asleep() == (600, 0))
+        self.kill_and_restart()
+        self.assertEqual(self.asleep(), (600, 0))
+        for child in self.children(tasks[100], 2):
+            self.send(child, 1)
+        self.assertEqual(self.server.wait_task(tasks[100])["status"], "TASK_STATUS_COMPLETED")
+        self.wait("the others' sleep", lambda: self.asleep() == (597, 0))
+
+    def test_a_silent_child_is_canceled_while_all_of_them_sleep(self):
+        self.restart_sleepy()
+        with open(os.path.join(BUILD, "guests", "call.wasm"), "rb") as f:
+            status, data = self.server.json("POST", "/api/v1/modules?name=call", f.read(),
+                                            {"Content-Type": "application/wasm"})
+        self.assertEqual(status, 200, data)
+        task = self.submit("call", input={"calls": [{"op": "workflow", "args": {
+            "agent": "signal", "query": "q", "heartbeat_timeout_ms": 3000}}]})
+        self.wait("their sleep", lambda: self.asleep() == (2, 0))
+        self.kill_and_restart()
+        done = self.server.wait_task(task)
+        self.assertIn("no sign of life for 3000 ms", done["result"])
         self.verified(task)
 
     def test_a_task_out_of_fuel_rests_and_goes_on_under_the_sum(self):

@@ -410,6 +410,98 @@ START_TEST(a_raise_reaches_those_above_that_sleep) {
 }
 END_TEST
 
+/* Two children whose calls overlap: each is within the limit, together they are not. */
+START_TEST(time_of_all_that_run_counts_and_nobody_is_asked_for_it) {
+    json_t *row, *events, *body = NULL;
+    char child[2][SH_ID_MAX + 1];
+
+    open_it("time", "(module\nstart llm {\"delay_ms\":60000}\nwait any\n");
+    sh_auto(sh_free_p) char *id =
+        submit("(module\n" START_CHILD START_CHILD "wait all\nprint end\n",
+               "{\"limits\":{\"wall_clock\":\"1500ms\"}}");
+    children_of(id, 2, child);
+    for (int i = 0; i < 2; i++) {
+        row = wait_status(child[i], "failed");
+        ck_assert_str_eq(text(json_object_get(row, "error"), "code"), "budget_exceeded");
+        ck_assert_int_lt(sh_json_get_int(row, "completed_at", 0),
+                         sh_json_get_int(row, "created_at", 0) + 30000000);
+        json_decref(row);
+        events = fixture_events(&f, child[i]);
+        ck_assert_uint_eq(fixture_count(events, "BudgetExceeded", &body), 1);
+        ck_assert_str_eq(text(body, "what"), "wall_clock");
+        ck_assert_str_eq(text(body, "of"), id);
+        json_decref(events);
+        assert_ends(child[i], "failed", NULL);
+    }
+    close_it();
+}
+END_TEST
+
+#define BEAT_MS "2000"
+
+static char *submit_watched(const char *more) {
+    sh_auto(sh_free_p) char *program =
+        sh_asprintf("(module\nstart workflow {\"agent\":\"child\",\"heartbeat_timeout_ms\":"
+                    "%s}\nwait any\nprint end\n",
+                    more);
+
+    return submit(program, NULL);
+}
+
+START_TEST(a_child_without_a_sign_of_life_is_canceled_asleep_or_not) {
+    char child[1][SH_ID_MAX + 1];
+
+    f.cancel_grace_ms = 50;
+    open_it("silent", _i == 0 ? "(module\nloop\n" : "(module\n" WAITS);
+    sh_auto(sh_free_p) char *id = submit_watched("400");
+    children_of(id, 1, child);
+    if (_i == 2) {
+        wait_asleep(2, 0);
+        fixture_crash(&f, SH_TWIN_LOSE_ALL);
+    }
+    assert_ends(id, "completed", "no sign of life for 400 ms");
+    assert_ends(id, "completed", "\"code\":\"timeout\"");
+    assert_ends(child[0], "canceled", NULL);
+    assert_nothing_left("silent");
+    close_it();
+}
+END_TEST
+
+START_TEST(a_child_that_goes_on_lives_longer_than_its_heartbeat) {
+    open_it("beats", "(module\nstart sleep {\"ms\":700}\nwait any\nemit step {}\n"
+                     "start sleep {\"ms\":700}\nwait any\nemit step {}\n"
+                     "start sleep {\"ms\":700}\nwait any\nemit step {}\n"
+                     "start sleep {\"ms\":700}\nwait any\nprint lived\n");
+    sh_auto(sh_free_p) char *id = submit_watched(BEAT_MS);
+    assert_ends(id, "completed", "lived");
+    assert_nothing_left("beats");
+    close_it();
+}
+END_TEST
+
+START_TEST(a_pause_is_no_silence) {
+    char child[1][SH_ID_MAX + 1];
+
+    open_it("quiet", "(module\n" WAITS "print hello\n");
+    sh_auto(sh_free_p) char *id = submit_watched(BEAT_MS);
+    children_of(id, 1, child);
+    ck_assert_int_eq(fixture_control(&f, child[0], sh_engine_pause), 0);
+    fixture_run_ms(&f, 2500);
+    ck_assert_int_eq(fixture_signal(&f, child[0], "go", NULL), 0);
+    ck_assert_int_eq(fixture_control(&f, child[0], sh_engine_resume), 0);
+    assert_ends(id, "completed", "hello");
+    close_it();
+}
+END_TEST
+
+START_TEST(a_heartbeat_that_nobody_awaits_is_refused) {
+    open_it("nobody", "(module\nprint hello\n");
+    sh_auto(sh_free_p) char *id = submit_watched("100,\"detached\":true");
+    assert_ends(id, "completed", "nobody waits for a detached child");
+    close_it();
+}
+END_TEST
+
 START_TEST(two_hundred_families_that_wait_hold_no_memory) {
     enum { N = 200 };
     char *ids[N], child[2][SH_ID_MAX + 1];
@@ -440,13 +532,20 @@ static Suite *suite(void) {
                                   pause_and_resume_reach_a_family_that_sleeps,
                                   a_raise_reaches_those_above_that_sleep,
                                   two_hundred_families_that_wait_hold_no_memory,
+                                  time_of_all_that_run_counts_and_nobody_is_asked_for_it,
+                                  a_child_that_goes_on_lives_longer_than_its_heartbeat,
+                                  a_pause_is_no_silence,
+                                  a_heartbeat_that_nobody_awaits_is_refused,
                                   NULL};
     Suite *s = sh_suite("engine_family", tests);
-    TCase *budget = tcase_create("budget");
+    TCase *budget = tcase_create("budget"), *silent = tcase_create("silent");
 
     tcase_set_timeout(budget, SH_TEST_SECONDS);
     tcase_add_loop_test(budget, what_sleepers_used_counts_and_their_limits_bind, 0, 4);
     suite_add_tcase(s, budget);
+    tcase_set_timeout(silent, SH_TEST_SECONDS);
+    tcase_add_loop_test(silent, a_child_without_a_sign_of_life_is_canceled_asleep_or_not, 0, 3);
+    suite_add_tcase(s, silent);
     return s;
 }
 SH_TEST_MAIN(suite)

@@ -40,6 +40,7 @@ static struct sh_account *hold(struct sh_engine *e, const struct sh_id *id) {
 static void drop(struct sh_account *a) {
     while (a && --a->refs == 0) {
         struct sh_account *up = a->up;
+        sh_timer_stop(&a->wall_timer);
         tdelete(a, &a->engine->accounts, by_id);
         sh_free(a);
         a = up;
@@ -53,6 +54,9 @@ static void enter(struct sh_workflow *wf) {
     a->wf = wf;
     if (sh_is_attached(wf)) {
         a->parent = l->parent;
+    }
+    if (wf->wall_from_ns) { /* it runs, and has its first child */
+        sh_account_clock(wf, true);
     }
 }
 
@@ -98,6 +102,7 @@ void sh_account_charge(struct sh_workflow *wf) {
         return;
     }
     now = sh_budget_own(wf);
+    now.wall_us = wf->wall_spent_us;
     /* an agent that is being replayed has not come to where it was */
     now.fuel = most(now.fuel, wf->counted.fuel);
     now.wall_us = most(now.wall_us, wf->counted.wall_us);
@@ -149,7 +154,57 @@ struct sh_spent sh_account_spent(const struct sh_account *a) {
     static const struct sh_spent none;
 
     sh_spent_move(&sum, &none, &a->below);
+    if (a->n_clocks > 0) {
+        sum.wall_us += (a->n_clocks * sh_boot_ns() - a->clocks_from_ns) / 1000;
+    }
     return sum;
+}
+
+/* ---- time ---- */
+
+static bool is_below(const struct sh_workflow *wf, const struct sh_account *a) {
+    const struct sh_account *x = wf->account;
+
+    while (x && x != a) {
+        x = x->up;
+    }
+    return x != NULL;
+}
+
+/* Who runs is told; who waits finds out when it goes on. */
+static void time_is_up(struct sh_timer *t) {
+    const struct sh_account *a = sh_container_of(t, struct sh_account, wall_timer);
+
+    sh_list_each (node, &a->engine->workflows) {
+        struct sh_workflow *wf = sh_container_of(node, struct sh_workflow, link);
+        if (wf->wall_from_ns && is_below(wf, a)) {
+            sh_budget_look(wf);
+        }
+    }
+}
+
+static void arm(struct sh_account *a) {
+    uint64_t limit_us = sh_account_limits(a)->wall_clock_ms * 1000;
+    uint64_t spent_us = sh_account_spent(a).wall_us;
+    uint64_t left_us = limit_us > spent_us ? limit_us - spent_us : 0;
+
+    if (a->n_clocks == 0 || limit_us == 0) {
+        sh_timer_stop(&a->wall_timer);
+    } else { /* it is over when it is passed: a millisecond later */
+        sh_timer_start(a->engine->loop, &a->wall_timer, left_us * 1000 / a->n_clocks + 1000000,
+                       time_is_up);
+    }
+}
+
+void sh_account_clock(struct sh_workflow *wf, bool runs) {
+    if (!runs) {
+        sh_account_charge(wf);
+    }
+    for (struct sh_account *a = wf->account; a; a = a->up) {
+        a->n_clocks += runs ? 1 : -1U;
+        a->clocks_from_ns += runs ? wf->wall_from_ns : -wf->wall_from_ns;
+        arm(a);
+    }
 }
 
 const struct sh_limits *sh_account_limits(const struct sh_account *a) {

@@ -7,12 +7,17 @@
  * for each level. When it goes to sleep or ends, the same sums go to the store, in the transaction
  * that says so: a record of SH_TABLE_META for each account above it, "family-ID" -> struct sh_spent
  * as JSON, and its row's member "charged". What it uses after that is charged again by whoever
- * reads its journal, so a crash neither loses nor doubles it. The record goes with the end of X. */
+ * reads its journal, so a crash neither loses nor doubles it. The record goes with the end of X.
+ *
+ * Wall clocks are charged when they stop; while they run, an account knows how many there are and
+ * when they began, which gives what they took so far and the moment at which its limit is reached.
+ */
 #ifndef SH_ENGINE_ACCOUNT_H
 #define SH_ENGINE_ACCOUNT_H
 
 #include "base/base.h"
 #include "engine/budget.h"
+#include "loop/loop.h"
 #include "policy/policy.h"
 
 struct sh_engine;
@@ -27,6 +32,10 @@ struct sh_account {
     struct sh_spent below, settled; /* settled: what of `below` the store knows */
     bool known;                     /* that was read */
     bool ended;                     /* nothing is written of it any more */
+    /* Wall clocks that run, its own and below it: what they will have charged when they stop. */
+    unsigned n_clocks;
+    uint64_t clocks_from_ns; /* sum of their beginnings; it wraps, as the difference does */
+    struct sh_timer wall_timer;
     unsigned refs;
 };
 
@@ -46,6 +55,8 @@ void sh_account_end(struct sh_workflow *wf);
 void sh_account_charge(struct sh_workflow *wf);
 /* Charge, and put the sums into the open commit, which puts the row as well. */
 void sh_account_settle(struct sh_workflow *wf);
+/* The member's wall clock began to run at wf->wall_from_ns, or stops, which charges. */
+void sh_account_clock(struct sh_workflow *wf, bool runs);
 struct sh_spent sh_account_spent(const struct sh_account *a);
 const struct sh_limits *sh_account_limits(const struct sh_account *a);
 /* For the row of one that goes to sleep, new: what its children need to know of it. */

@@ -62,7 +62,12 @@ static int take_options(struct sh_activity *a, struct sh_err *err) {
         take_ms(a, "heartbeat_timeout_ms", &a->heartbeat_ms, err) < 0) {
         return -SH_E_INVAL;
     }
-    if (a->heartbeat_ms && a->tool->kind != SH_TOOL_REMOTE) {
+    if (a->heartbeat_ms && sh_child_op(a->tool) && sh_json_get_bool(a->args, "detached", false)) {
+        return sh_fail(err, SH_E_INVAL,
+                       "heartbeat_timeout_ms: nobody waits for a detached child; leave one of "
+                       "the two out");
+    }
+    if (a->heartbeat_ms && a->tool->kind != SH_TOOL_REMOTE && !sh_child_op(a->tool)) {
         return sh_fail(err, SH_E_INVAL,
                        "heartbeat_timeout_ms: \"%s\" gives no sign of life while it runs; leave it "
                        "out, or start a sleep beside it and wait for either",

@@ -84,6 +84,7 @@ static bool only_waits(const struct sh_workflow *wf, struct rest *r) {
         const struct sh_approval *ap = sh_container_of(node, struct sh_approval, link);
         timer_runs(wf, r, &ap->timer, "approval ", ap->number);
     }
+    timer_runs(wf, r, &wf->heartbeat_timer, SH_HEARTBEAT, 0);
     if (wf->sleep_timer.slot) {
         timer_runs(wf, r, &wf->sleep_timer, "call ", sh_agent_wait(wf->agent)->call_number);
     }

@@ -6,7 +6,7 @@
 
 #define ANSWER_TOKENS 4096   /* reserved for an answer whose max_tokens is not said */
 #define BYTES_PER_TOKEN 4    /* of a prompt, to estimate it before the call */
-#define LOOK_NS 500000000ULL /* how often the use of a running family is added up */
+#define LOOK_NS 500000000ULL /* how often an agent that computes shows what it used */
 
 /* ---- what was used ---- */
 
@@ -249,9 +249,7 @@ bool sh_budget_reserve(struct sh_activity *a, json_t *body) {
     return true;
 }
 
-static void look(struct sh_timer *t) {
-    struct sh_workflow *wf = sh_container_of(t, struct sh_workflow, budget_timer);
-
+void sh_budget_look(struct sh_workflow *wf) {
     if (wf->phase == SH_PHASE_RUNNABLE) {
         sh_task_interrupt(&wf->task); /* what it used shows when it is the loop's */
     } else {
@@ -259,15 +257,26 @@ static void look(struct sh_timer *t) {
     }
 }
 
+static void look(struct sh_timer *t) {
+    sh_budget_look(sh_container_of(t, struct sh_workflow, budget_timer));
+}
+
+void sh_budget_runs(struct sh_workflow *wf) {
+    if (wf->account && !wf->verify) {
+        sh_timer_start(wf->engine->loop, &wf->budget_timer, LOOK_NS, look);
+    }
+}
+
 void sh_budget_check(struct sh_workflow *wf) {
-    bool family = wf->spec.lineage.depth > 0 || json_object_get(wf->row, "children");
     struct breach breach;
     struct bound b;
 
     if (wf->agent && wf->phase == SH_PHASE_HELD) {
         wf->seen = sh_agent_counters(wf->agent);
     }
-    if (!family || wf->verify || wf->over_budget || wf->leaving || wf->phase >= SH_PHASE_ENDING) {
+    sh_timer_stop(&wf->budget_timer);
+    if (!wf->account || wf->verify || wf->over_budget || wf->leaving ||
+        wf->phase >= SH_PHASE_ENDING) {
         return;
     }
     bound_first(wf, &b);
@@ -277,7 +286,6 @@ void sh_budget_check(struct sh_workflow *wf) {
             return;
         }
     } while (bound_next(&b));
-    sh_timer_start(wf->engine->loop, &wf->budget_timer, LOOK_NS, look);
 }
 
 bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end) {

@@ -35,8 +35,13 @@ struct sh_spent sh_budget_spent(struct sh_workflow *wf);
 /* May this activity begin? Then what it may use is reserved, and in its ActivityScheduled. false:
  * the workflow ends or rests; the activity is asked again when the budget is raised. */
 bool sh_budget_reserve(struct sh_activity *a, json_t *body);
-/* The agent has been stepped, or time went by: is the family within its limits? */
+/* The agent has been stepped: is the family within its limits? */
 void sh_budget_check(struct sh_workflow *wf);
+/* The same at any time: what an executor has is asked back for it. */
+void sh_budget_look(struct sh_workflow *wf);
+/* An executor has the agent. That of a family is looked at now and then: fuel and output of one
+ * that computes show only when it is the loop's. */
+void sh_budget_runs(struct sh_workflow *wf);
 /* The agent ended by a limit that the sandbox counts. true: it rests instead */
 bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end);
 /* The wall clock of the workflow is used up. */

@@ -29,15 +29,22 @@ void sh_lineage_parse(const json_t *body, struct sh_lineage *ret) {
     ret->ordinal = (uint64_t)sh_json_get_int(parent, "ordinal", 0);
     ret->depth = (unsigned)sh_json_get_int(parent, "depth", 1);
     ret->detached = sh_json_get_bool(parent, "detached", false);
+    ret->heartbeat_ms = (uint64_t)sh_json_get_int(parent, "heartbeat_ms", 0);
 }
 
 void sh_lineage_describe(const struct sh_lineage *l, json_t *body) {
-    if (l->depth > 0) {
-        json_object_set_new(body, "parent",
-                            json_pack("{s:s, s:s, s:I, s:i, s:b}", "id", l->parent.s, "root",
-                                      l->root.s, "ordinal", (json_int_t)l->ordinal, "depth",
-                                      (int)l->depth, "detached", (int)l->detached));
+    json_t *parent;
+
+    if (l->depth == 0) {
+        return;
     }
+    parent =
+        json_pack("{s:s, s:s, s:I, s:i, s:b}", "id", l->parent.s, "root", l->root.s, "ordinal",
+                  (json_int_t)l->ordinal, "depth", (int)l->depth, "detached", (int)l->detached);
+    if (l->heartbeat_ms) {
+        json_object_set_new(parent, "heartbeat_ms", json_integer((json_int_t)l->heartbeat_ms));
+    }
+    json_object_set_new(body, "parent", parent);
 }
 
 void sh_lineage_row(const struct sh_lineage *l, json_t *row) {
@@ -277,6 +284,7 @@ static int take_request(struct starting *s, const struct sh_activity *a, struct 
     l->ordinal = a->ordinal;
     l->depth = spec->lineage.depth + 1;
     l->detached = sh_json_get_bool(a->args, "detached", false);
+    l->heartbeat_ms = a->heartbeat_ms;
     if (l->depth > SH_WORKFLOW_DEPTH_MAX) {
         return sh_fail(err, SH_E_LIMIT,
                        "workflows may start others %d levels deep, and this one is at the last",
@@ -325,6 +333,13 @@ static void complete(struct sh_activity *a, const json_t *row) {
 
     if (!a->spent) {
         a->spent = json_incref(json_object_get(row, "spent"));
+    }
+    if (sh_json_get_bool(row, "silent", false)) {
+        sh_fail(&err, SH_E_TIMEOUT,
+                "no sign of life for %llu ms (heartbeat_timeout_ms); the child was canceled",
+                (unsigned long long)a->heartbeat_ms);
+        sh_activity_fail(a, &err, false, 0);
+        return;
     }
     if (strcmp(a->tool->name, "python") == 0 && sh_python_complete(a, row)) {
         return;

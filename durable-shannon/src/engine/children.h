@@ -26,6 +26,7 @@ struct sh_lineage {
     uint64_t ordinal;          /* the parent's activity */
     unsigned depth;            /* 0: no parent */
     bool detached;             /* the parent's end is not its end */
+    uint64_t heartbeat_ms;     /* canceled when it shows no sign of life for so long; 0: never */
 };
 void sh_lineage_parse(const json_t *body, struct sh_lineage *ret);
 void sh_lineage_describe(const struct sh_lineage *l, json_t *body); /* of WorkflowStarted */

@@ -55,6 +55,7 @@ static void engine_end(struct sh_msg *msg) {
     json_decref(e->crashes);
     sh_crash_close(e->crash);
     sh_wakes_done(e);
+    SH_ASSERT(!e->accounts); /* each was held by a workflow, and they are gone */
     engine_free(e);
     sh_free(ending);
     if (cb) {

@@ -121,6 +121,7 @@ static void end_with(struct sh_workflow *wf, const char *type, json_t *body, int
     sh_timer_stop(&wf->grace_timer);
     sh_timer_stop(&wf->deadline_timer);
     sh_timer_stop(&wf->budget_timer);
+    sh_timer_stop(&wf->heartbeat_timer);
     sh_wall_stop(wf);
     struct sh_spent spent = sh_budget_spent(wf);
     json_object_set_new(wf->row, "spent", sh_spent_json(&spent));

@@ -224,6 +224,7 @@ static void apply_events(struct sh_workflow *wf, struct sh_list *events) {
         SH_CRASH_POINT(engine_before_tell);
         sh_live_publish(wf, ev);
         sh_workflow_apply(wf, ev);
+        sh_heartbeat_seen(wf, ev->type);
         sh_event_free(ev);
     }
 }

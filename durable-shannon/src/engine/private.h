@@ -113,7 +113,7 @@ struct sh_workflow {
     uint64_t children_over; /* of those in the row's "children", in as far as that is known */
 
     struct sh_timer sleep_timer, wall_timer, grace_timer, doom_timer, deadline_timer, budget_timer,
-        rest_timer;
+        rest_timer, heartbeat_timer;
     uint64_t wall_from_ns, wall_spent_us;
 
     struct sh_spent below;         /* by children that have ended, as the journal has it */
@@ -280,6 +280,11 @@ void sh_wall_stop(struct sh_workflow *wf);
 
 /* deadline.c: a point of wall time, whatever the workflow waits for */
 void sh_deadline_arm(struct sh_workflow *wf); /* taken up, or just started */
+
+/* heartbeat.c: a child that shows no sign of life for too long is canceled */
+#define SH_HEARTBEAT "heartbeat "              /* of the time in the row of one that sleeps */
+void sh_heartbeat_arm(struct sh_workflow *wf); /* taken up */
+void sh_heartbeat_seen(struct sh_workflow *wf, const char *type); /* that event is durable */
 
 /* live.c */
 void sh_live_publish(struct sh_workflow *wf, const struct sh_event *ev);

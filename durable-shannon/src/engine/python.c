@@ -51,6 +51,7 @@ static void printed_end(struct printed *p, const struct sh_err *err) {
     struct sh_workflow *wf = p->wf;
     struct sh_activity *a = NULL;
 
+    wf->looks--;
     sh_list_each (node, &wf->activities.list) {
         struct sh_activity *each = sh_container_of(node, struct sh_activity, link);
         a = each->ordinal == p->ordinal && sh_child_op(each->tool) ? each : a;
@@ -134,6 +135,7 @@ bool sh_python_complete(struct sh_activity *a, const json_t *row) {
     sh_buf_init_sure(&p->out[0], SH_PYTHON_OUTPUT_MAX);
     sh_buf_init_sure(&p->out[1], SH_PYTHON_OUTPUT_MAX);
     a->wf->pins++;
+    a->wf->looks++;
     sh_store_read_events(a->wf->engine->store, sh_str(p->child.s), 0, SH_JOURNAL_PAGE, page_read,
                          p);
     return true;

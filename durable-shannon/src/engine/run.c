@@ -13,6 +13,7 @@ static void run(struct sh_workflow *wf) {
     wf->task.workflow = wf->id.s;
     wf->task.stepped = sh_workflow_stepped;
     sh_executors_run(wf->engine->executors, &wf->task);
+    sh_budget_runs(wf);
     sh_wall_update(wf);
 }
 

@@ -134,6 +134,7 @@ static void go_live(struct sh_workflow *wf) {
         return;
     }
     sh_deadline_arm(wf);
+    sh_heartbeat_arm(wf);
     sh_family_check_parent(wf);
     if (wf->cancel_requested) {
         sh_family_cancel(wf, "the workflow that started it was canceled");

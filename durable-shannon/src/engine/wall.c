@@ -21,6 +21,9 @@ static void expired(struct sh_timer *t) {
 
 void sh_wall_stop(struct sh_workflow *wf) {
     wf->wall_spent_us = sh_wall_spent_us(wf);
+    if (wf->wall_from_ns) {
+        sh_account_clock(wf, false);
+    }
     wf->wall_from_ns = 0;
     sh_timer_stop(&wf->wall_timer);
 }
@@ -33,6 +36,7 @@ void sh_wall_update(struct sh_workflow *wf) {
     } else if (wf->wall_from_ns == 0) {
         uint64_t spent = wf->wall_spent_us;
         wf->wall_from_ns = sh_boot_ns();
+        sh_account_clock(wf, true);
         sh_timer_start(wf->engine->loop, &wf->wall_timer,
                        spent < limit_us ? (limit_us - spent) * 1000 : 0, expired);
     }

@@ -185,6 +185,7 @@ void sh_workflow_leave(struct sh_workflow *wf) {
     sh_timer_stop(&wf->deadline_timer);
     sh_timer_stop(&wf->budget_timer);
     sh_timer_stop(&wf->rest_timer);
+    sh_timer_stop(&wf->heartbeat_timer);
     sh_wall_stop(wf);
     sh_account_leave(wf);
     sh_activities_stop(wf);
