@@ -8,6 +8,7 @@
 
 #define RECORD "family-"
 #define RECORD_BYTES (sizeof(RECORD) + SH_ID_MAX)
+#define AGAIN_NS 100000000ULL /* whose time is up, and who has not stopped, is told again */
 
 struct climb { /* from a workflow's account to the last one above it */
     struct sh_workflow *wf;
@@ -171,9 +172,27 @@ static bool is_below(const struct sh_workflow *wf, const struct sh_account *a) {
     return x != NULL;
 }
 
-/* Who runs is told; who waits finds out when it goes on. */
+static void time_is_up(struct sh_timer *t);
+
+static void arm(struct sh_account *a) {
+    uint64_t limit_us = sh_account_limits(a)->wall_clock_ms * 1000;
+    uint64_t spent_us = sh_account_spent(a).wall_us;
+    uint64_t wait_ns = AGAIN_NS;
+
+    if (a->n_clocks == 0 || limit_us == 0) {
+        sh_timer_stop(&a->wall_timer);
+        return;
+    }
+    if (spent_us < limit_us) { /* it is over when it is passed: a millisecond later */
+        wait_ns = (limit_us - spent_us) * 1000 / a->n_clocks + 1000000;
+    }
+    sh_timer_start(a->engine->loop, &a->wall_timer, wait_ns, time_is_up);
+}
+
+/* Who runs is told; who waits finds out when it goes on. The limit may have been raised meanwhile.
+ */
 static void time_is_up(struct sh_timer *t) {
-    const struct sh_account *a = sh_container_of(t, struct sh_account, wall_timer);
+    struct sh_account *a = sh_container_of(t, struct sh_account, wall_timer);
 
     sh_list_each (node, &a->engine->workflows) {
         struct sh_workflow *wf = sh_container_of(node, struct sh_workflow, link);
@@ -181,19 +200,7 @@ static void time_is_up(struct sh_timer *t) {
             sh_budget_look(wf);
         }
     }
-}
-
-static void arm(struct sh_account *a) {
-    uint64_t limit_us = sh_account_limits(a)->wall_clock_ms * 1000;
-    uint64_t spent_us = sh_account_spent(a).wall_us;
-    uint64_t left_us = limit_us > spent_us ? limit_us - spent_us : 0;
-
-    if (a->n_clocks == 0 || limit_us == 0) {
-        sh_timer_stop(&a->wall_timer);
-    } else { /* it is over when it is passed: a millisecond later */
-        sh_timer_start(a->engine->loop, &a->wall_timer, left_us * 1000 / a->n_clocks + 1000000,
-                       time_is_up);
-    }
+    arm(a);
 }
 
 void sh_account_clock(struct sh_workflow *wf, bool runs) {
