@@ -37,7 +37,9 @@ fn settings(sync: &str) -> ConfigMap {
         .with_key_value("rocksdb_max_concurrent_subcompactions", "1")
         .with_key_value("rocksdb_max_open_files", "256")
         .with_key_value("rocksdb_keep_log_file_num", "2")
-        .with_key_value("rocksdb_wal_size_limit", "32")
+        // None of the log is kept once it is in the tables: RocksDB would keep it for replicas, up
+        // to this many MiB, and that was most of what a step took on the disk.
+        .with_key_value("rocksdb_wal_size_limit", "0")
         .with_key_value("runtime_worker_threads", WORKERS.to_string())
         // One worker may wait for the disk, the other goes on with what is not a disk's business.
         .with_key_value("rocksdb_runtime_reserve", "1")
@@ -123,6 +125,10 @@ pub async fn open(handle: Arc<Handle>, endpoint: Vec<u8>, options: Vec<u8>) -> O
         .build_with_path(&path)
         .await
         .map_err(|e| open_failure(&endpoint, format!("{e:#}")))?;
+    // What an earlier version of this program kept so.
+    if let Some(folder) = path.strip_prefix("rocksdb://") {
+        let _ = std::fs::remove_dir_all(std::path::Path::new(folder).join("archive"));
+    }
     store.check_version().await.map_err(|e| {
         Failure::new(Code::Version, format!("the database {endpoint} cannot be read: {e:#}"))
     })?;

@@ -8,37 +8,87 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int sh_input_read(const char *path, size_t max_bytes, struct sh_buf *out, struct sh_err *err) {
-    sh_auto(sh_close_p) int own = -1;
-    int fd = STDIN_FILENO;
-    if (strcmp(path, "-") != 0) {
-        fd = own = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0) {
-            return sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
-                                 "cannot read %s", path);
-        }
+/* "-" is standard input, which stays open: *ret_own is -1 then. gives  the descriptor */
+static int input_open(const char *path, int *ret_own, struct sh_err *err) {
+    *ret_own = -1;
+    if (strcmp(path, "-") == 0) {
+        return STDIN_FILENO;
     }
-    size_t before = out->len;
-    for (;;) {
+    *ret_own = open(path, O_RDONLY | O_CLOEXEC);
+    return *ret_own >= 0 ? *ret_own
+                         : sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
+                                         "cannot read %s", path);
+}
+
+/* Give what is read to `take`, which ends it by failing, until nothing more comes. */
+static int input_each(const char *path,
+                      int (*take)(void *arg, struct sh_str bytes, struct sh_err *), void *arg,
+                      struct sh_err *err) {
+    sh_auto(sh_close_p) int own = -1;
+    int fd = input_open(path, &own, err), rc = fd < 0 ? fd : 0;
+    while (rc == 0) {
         char chunk[16384];
         ssize_t n = read(fd, chunk, sizeof(chunk));
         if (n == 0) {
             return 0;
         }
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n < 0) {
-            return sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path);
-        }
-        if (out->len - before + (size_t)n > max_bytes) {
-            return sh_fail(err, SH_E_LIMIT, "%s is larger than %zu bytes", path, max_bytes);
-        }
-        sh_buf_add(out, chunk, (size_t)n);
-        if (out->failed) {
-            return sh_fail(err, SH_E_LIMIT, "%s is too large", path);
+        if (n > 0) {
+            rc = take(arg, sh_strn(chunk, (size_t)n), err);
+        } else if (errno != EINTR) {
+            rc = sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path);
         }
     }
+    return rc;
+}
+
+struct input {
+    const char *path;
+    uint64_t bytes, max_bytes;
+    struct sh_buf *out;
+    int file;
+};
+
+static int count(struct input *in, size_t n, struct sh_err *err) {
+    in->bytes += n;
+    return in->bytes <= in->max_bytes ? 0
+                                      : sh_fail(err, SH_E_LIMIT, "%s is larger than %llu bytes",
+                                                in->path, (unsigned long long)in->max_bytes);
+}
+
+static int take_text(void *arg, struct sh_str bytes, struct sh_err *err) {
+    struct input *in = arg;
+    int rc = count(in, bytes.len, err);
+    if (rc == 0) {
+        sh_buf_add(in->out, bytes.p, bytes.len);
+        rc = in->out->failed ? sh_fail(err, SH_E_LIMIT, "%s is too large", in->path) : 0;
+    }
+    return rc;
+}
+
+int sh_input_read(const char *path, size_t max_bytes, struct sh_buf *out, struct sh_err *err) {
+    struct input in = {.path = path, .max_bytes = max_bytes, .out = out};
+    return input_each(path, take_text, &in, err);
+}
+
+static int take_piece(void *arg, struct sh_str bytes, struct sh_err *err) {
+    struct input *in = arg;
+    int rc = count(in, bytes.len, err);
+    return rc < 0 ? rc : sh_spool_write(in->file, bytes.p, bytes.len, err);
+}
+
+int sh_input_spool(const char *path, const char *dir, uint64_t max_bytes, int *ret,
+                   uint64_t *ret_bytes, struct sh_err *err) {
+    struct input in = {.path = path, .max_bytes = max_bytes};
+    sh_auto(sh_close_p) int fd = sh_spool_open(dir, err);
+    int rc = fd < 0 ? fd : 0;
+    in.file = fd;
+    rc = rc < 0 ? rc : input_each(path, take_piece, &in, err);
+    if (rc == 0) {
+        *ret = fd;
+        *ret_bytes = in.bytes;
+        fd = -1;
+    }
+    return rc;
 }
 
 int sh_document_parse(struct sh_str text, const char *what, json_t **ret, struct sh_err *err) {

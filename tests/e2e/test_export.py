@@ -3,12 +3,18 @@
 import json
 import os
 import pathlib
+import re
 import sys
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
 import harness  # noqa: E402
 from harness import Server, guest, shannon  # noqa: E402
+
+
+def peak_bytes(server):
+    status = pathlib.Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) << 10
 
 
 class Export(unittest.TestCase):
@@ -93,6 +99,29 @@ class Export(unittest.TestCase):
         self.assertEqual((status, body["status"], body["exit_status"]),
                          (200, "TASK_STATUS_FAILED", 7))
         self.assertTrue(other.verify(task)["ok"])
+
+    def test_a_large_task_goes_through_servers_that_stay_small(self):
+        """More than once had to fit memory: neither side holds it."""
+        notes, wish = self.folder / "notes", self.folder / "wish.json"
+        notes.mkdir()
+        (notes / "small").write_text("small")
+        with open(notes / "large", "wb") as file:
+            file.truncate(130 << 20)
+        wish.write_text(json.dumps({"filesystem": [
+            {"host": str(notes), "guest": "/notes", "dir_perms": ["read"], "file_perms": ["read"],
+             "capture": "200MiB"}]}))
+        task = self.ran("--capabilities", wish, guest("copied.wasm"))
+        servers = [Server(self.here), Server(self.there)]
+        for server in servers:
+            self.addCleanup(server.kill)
+        before = [peak_bytes(server) for server in servers]
+        out = self.folder / "task.tar"
+        shannon("export", "--output", out, task, "--data-dir", self.here, check=0)
+        self.assertGreater(out.stat().st_size, 130 << 20)
+        shannon("import", out, "--data-dir", self.there, check=0)
+        for server, was in zip(servers, before):
+            self.assertLess(peak_bytes(server) - was, 64 << 20)
+        self.assertTrue(servers[1].verify(task)["ok"])
 
     def test_an_imported_task_is_looked_at_and_forked(self):
         task = self.ran(guest("clock_random.wasm"))

@@ -597,6 +597,21 @@ START_TEST(a_page_that_is_not_counted_is_read_in_key_order) {
     sh_assert_ok(fx_list(&f, SH_TABLE_WAKE, &page), &f.err);
     ck_assert_uint_eq(f.total, 1);
     assert_json(f.records, "[{\"due_us\":16,\"id\":\"010-a:b.c\",\"n\":[1.5,null]}]");
+    static const char *const behind[] = {"00a-y", "00a-z", "010-a:b.c", "/"};
+    static const char *const first[] = {"00b-x", "00b-x", NULL, "00a-y"};
+    page.offset = 0;
+    page.limit = 1;
+    for (size_t i = 0; i < 4; i++) {
+        page.after = behind[i];
+        sh_assert_ok(fx_list(&f, SH_TABLE_WAKE, &page), &f.err);
+        ck_assert_uint_eq(f.total, first[i] ? 1 : 0);
+        ck_assert_msg(!first[i] ||
+                          sh_str_eqz(sh_json_get_str(json_array_get(f.records, 0), "id"), first[i]),
+                      "%s", behind[i]);
+    }
+    page.after = "a`b";
+    sh_assert_fails(fx_list(&f, SH_TABLE_WAKE, &page), SH_E_INVAL, &f.err);
+    page.after = NULL;
     page.newest_first = true;
     sh_assert_fails(fx_list(&f, SH_TABLE_WAKE, &page), SH_E_INVAL, &f.err);
     fx_stop(&f);

@@ -13,7 +13,7 @@ struct got {
     bool done;
     struct sh_err err;
     json_t *value;
-    struct sh_buf bytes;
+    int fd;
     size_t n;
 };
 
@@ -26,11 +26,11 @@ static void on_value(void *arg, json_t *value, const struct sh_err *err) {
     sh_loop_stop(f.loop);
 }
 
-static void on_bytes(void *arg, struct sh_str bytes, const struct sh_err *err) {
+static void on_file(void *arg, int fd, uint64_t bytes, const struct sh_err *err) {
     struct got *g = arg;
 
-    sh_buf_init(&g->bytes, SH_EXPORT_MAX);
-    sh_buf_add(&g->bytes, bytes.p, bytes.len);
+    ck_assert_uint_gt(bytes, 0);
+    g->fd = fd;
     on_value(g, NULL, err);
 }
 
@@ -197,18 +197,17 @@ START_TEST(what_stands_for_it_travels_and_forks) {
     fixture_run_ms(&f, 5);
     assert_verifies(fork, c - 1);
 
-    sh_engine_export(f.engine, sh_str(id), false, on_bytes, &z);
+    sh_engine_export(f.engine, sh_str(id), false, on_file, &z);
     ck_assert_int_eq(answer(&z, NULL), 0);
     fixture_close(&f);
     fixture_open(&f, "compact-there");
-    sh_engine_import(f.engine, sh_buf_str(&z.bytes), on_value, &w);
+    sh_engine_import(f.engine, z.fd, on_value, &w);
     ck_assert_int_eq(answer(&w, &row), 0);
     ck_assert_str_eq(json_string_value(json_object_get(row, "status")), "completed");
     ck_assert_ptr_nonnull(json_object_get(row, "agent"));
     json_decref(row);
     assert_verifies(id, c - 1);
     ck_assert_int_eq(compact(id, NULL), SH_E_STATE);
-    sh_buf_done(&z.bytes);
     fixture_close(&f);
 }
 END_TEST

@@ -2,12 +2,15 @@
  * and replays it; a file that was changed anywhere is refused. */
 #include "engine/archive.h"
 #include "engine/export.h"
+#include "engine/private.h"
 #include "lib/check_main.h"
 #include "lib/engine_fixture.h"
 #include "lib/fake_tools.c"
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static struct fixture here, there;
@@ -20,15 +23,18 @@ struct got {
     struct fixture *f;
     bool done;
     json_t *value;
-    struct sh_buf bytes;
+    int fd;
     struct sh_err err;
 };
 
-static void on_bytes(void *arg, struct sh_str bytes, const struct sh_err *err) {
+static void on_file(void *arg, int fd, uint64_t bytes, const struct sh_err *err) {
     struct got *g = arg;
 
-    sh_buf_init(&g->bytes, SH_EXPORT_MAX);
-    sh_buf_add(&g->bytes, bytes.p, bytes.len);
+    ck_assert_int_eq(fd < 0, err != NULL);
+    if (!err) {
+        ck_assert_int_eq(lseek(fd, 0, SEEK_END), (off_t)bytes);
+    }
+    g->fd = fd;
     g->err = err ? *err : (struct sh_err){0};
     g->done = true;
     sh_loop_stop(g->f->loop);
@@ -43,19 +49,40 @@ static void on_row(void *arg, json_t *value, const struct sh_err *err) {
     sh_loop_stop(g->f->loop);
 }
 
-static struct sh_buf export(struct fixture *f, const char *id) {
-    struct got g = {.f = f};
+static int export_file(struct fixture *f, const char *id) {
+    struct got g = {.f = f, .fd = -1};
 
-    sh_engine_export(f->engine, sh_str(id), false, on_bytes, &g);
+    sh_engine_export(f->engine, sh_str(id), false, on_file, &g);
     fixture_run(f, &g.done);
     ck_assert_msg(g.err.code == 0, "%s", g.err.message);
-    return g.bytes;
+    return g.fd;
 }
 
-static int import(struct fixture *f, struct sh_str archive, json_t **ret, struct sh_err *err) {
+static struct sh_buf export(struct fixture *f, const char *id) {
+    sh_auto(sh_close_p) int fd = export_file(f, id);
+    struct sh_buf b;
+    struct sh_err err = {0};
+    size_t n = (size_t)lseek(fd, 0, SEEK_END);
+
+    sh_buf_init(&b, SH_MIB);
+    sh_assert_ok(sh_spool_read(fd, 0, sh_buf_room(&b, n), n, &err), &err);
+    b.len = n;
+    return b;
+}
+
+static int in_file(struct sh_str bytes) {
+    int fd = memfd_create("archive", MFD_CLOEXEC);
+
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, bytes.p, bytes.len), (ssize_t)bytes.len);
+    return fd;
+}
+
+/* takes the file */
+static int import_file(struct fixture *f, int fd, json_t **ret, struct sh_err *err) {
     struct got g = {.f = f};
 
-    sh_engine_import(f->engine, archive, on_row, &g);
+    sh_engine_import(f->engine, fd, on_row, &g);
     fixture_run(f, &g.done);
     *err = g.err;
     if (ret) {
@@ -64,6 +91,31 @@ static int import(struct fixture *f, struct sh_str archive, json_t **ret, struct
         json_decref(g.value);
     }
     return -g.err.code;
+}
+
+static int import(struct fixture *f, struct sh_str archive, json_t **ret, struct sh_err *err) {
+    return import_file(f, in_file(archive), ret, err);
+}
+
+/* The hashes and bodies of the events that an archive holds. */
+static int note_event(void *arg, const struct sh_event_record *ev, struct sh_err *err) {
+    struct sh_hasher *h = arg;
+
+    (void)err;
+    sh_hasher_add(h, ev->hash.b, sizeof(ev->hash.b));
+    sh_hasher_str(h, ev->body);
+    return 0;
+}
+
+static int read_archive(struct sh_str archive, struct sh_import *im, struct sh_hash *ret,
+                        struct sh_err *err) {
+    sh_auto(sh_close_p) int fd = in_file(archive);
+    struct sh_hasher h;
+
+    sh_hasher_init(&h);
+    int r = sh_import_read(fd, note_event, &h, im, err);
+    sh_hasher_done(&h, ret);
+    return r;
 }
 
 static void open_both(const char *a, const char *b) {
@@ -151,22 +203,20 @@ START_TEST(a_changed_byte_anywhere_is_refused) {
     sh_auto(sh_buf_done) struct sh_buf archive = export(&here, id);
     for (size_t at = 0; at < archive.len; at += 7) {
         struct sh_import im = {0}, plain = {0};
+        struct sh_hash events, plain_events;
         archive.p[at] ^= 4;
         tried++;
-        if (sh_import_read(sh_buf_str(&archive), &im, &err) < 0) {
+        if (read_archive(sh_buf_str(&archive), &im, &events, &err) < 0) {
             refused++;
         } else { /* a fact about the export itself, such as its time; nothing of the task */
             archive.p[at] ^= 4;
-            sh_assert_ok(sh_import_read(sh_buf_str(&archive), &plain, &err), &err);
+            sh_assert_ok(read_archive(sh_buf_str(&archive), &plain, &plain_events, &err), &err);
             ck_assert_uint_eq(im.n_events, plain.n_events);
             ck_assert_uint_eq(im.n_modules, plain.n_modules);
             ck_assert_str_eq(im.id.s, plain.id.s);
             ck_assert(json_equal(json_object_get(im.manifest, "signed"),
                                  json_object_get(plain.manifest, "signed")));
-            for (size_t i = 0; i < im.n_events; i++) {
-                ck_assert(sh_hash_eq(&im.events[i].hash, &plain.events[i].hash));
-                ck_assert(sh_str_eq(im.events[i].body, plain.events[i].body));
-            }
+            ck_assert(sh_hash_eq(&events, &plain_events));
             archive.p[at] ^= 4;
             sh_import_done(&plain);
         }
@@ -181,16 +231,17 @@ END_TEST
 /* The archive taken apart and put together again, with `edit` in the place of `what`. */
 static struct sh_buf repacked(const struct sh_buf *archive, const char *drop, bool twice) {
     char name[SH_ARCHIVE_NAME_MAX + 1];
-    struct sh_str bytes;
+    sh_auto(sh_close_p) int fd = in_file(sh_buf_str(archive));
+    struct sh_archive a = {.fd = fd, .bytes = archive->len};
     struct sh_err err = {0};
     struct sh_buf out;
-    size_t at = 0;
+    uint64_t at, bytes;
 
-    sh_buf_init(&out, SH_EXPORT_MAX);
-    while (sh_archive_next(sh_buf_str(archive), &at, name, &bytes, &err) > 0) {
+    sh_buf_init(&out, SH_MIB);
+    while (sh_archive_next(&a, name, &at, &bytes, &err) > 0) {
         bool hit = strncmp(name, drop, strlen(drop)) == 0;
         for (int i = 0; i < (hit ? (twice ? 2 : 0) : 1); i++) {
-            sh_archive_add(&out, name, bytes);
+            sh_archive_add(&out, name, sh_strn(archive->p + at, (size_t)bytes));
         }
     }
     sh_archive_end(&out);
@@ -199,6 +250,7 @@ static struct sh_buf repacked(const struct sh_buf *archive, const char *drop, bo
 
 START_TEST(missing_doubled_and_foreign_files_are_refused) {
     struct sh_import im = {0};
+    struct sh_hash events;
     struct sh_err err = {0};
 
     fixture_open(&here, "export-f");
@@ -209,14 +261,14 @@ START_TEST(missing_doubled_and_foreign_files_are_refused) {
     for (size_t i = 0; i < 2; i++) {
         sh_auto(sh_buf_done) struct sh_buf without = repacked(&archive, files[i], false);
         sh_auto(sh_buf_done) struct sh_buf twice = repacked(&archive, files[i], true);
-        sh_assert_fails(sh_import_read(sh_buf_str(&without), &im, &err), SH_E_CORRUPT, &err);
-        sh_assert_fails(sh_import_read(sh_buf_str(&twice), &im, &err), SH_E_CORRUPT, &err);
+        sh_assert_fails(read_archive(sh_buf_str(&without), &im, &events, &err), SH_E_CORRUPT, &err);
+        sh_assert_fails(read_archive(sh_buf_str(&twice), &im, &events, &err), SH_E_CORRUPT, &err);
     }
     /* without its module it verifies as far as the chain goes, where the module is not at hand */
     sh_auto(sh_buf_done) struct sh_buf bare = repacked(&archive, "modules/", false);
-    sh_assert_ok(sh_import_read(sh_buf_str(&bare), &im, &err), &err);
+    sh_assert_ok(read_archive(sh_buf_str(&bare), &im, &events, &err), &err);
     sh_import_done(&im);
-    sh_assert_fails(sh_import_read(SH_STR(""), &im, &err), SH_E_CORRUPT, &err);
+    sh_assert_fails(read_archive(SH_STR(""), &im, &events, &err), SH_E_CORRUPT, &err);
     fixture_close(&here);
 }
 END_TEST
@@ -229,8 +281,17 @@ START_TEST(what_an_interrupted_import_left_is_replaced_by_the_next) {
     json_decref(fixture_wait(&here, id));
     sh_auto(sh_buf_done) struct sh_buf archive = export(&here, id);
     struct sh_import im = {0};
-    sh_assert_ok(sh_import_read(sh_buf_str(&archive), &im, &err), &err);
-    sh_assert_ok(sh_store_append(there.store, im.events, 2, NULL, 0, NULL, NULL, &err), &err);
+    struct sh_import_lines lines;
+    sh_auto(sh_close_p) int fd = in_file(sh_buf_str(&archive));
+    sh_assert_ok(sh_import_read(fd, NULL, NULL, &im, &err), &err);
+    sh_import_lines_init(&lines, &im);
+    for (int i = 0; i < 2; i++) {
+        struct sh_event_record ev;
+        sh_auto(sh_json_done) json_t *line = NULL;
+        ck_assert_int_eq(sh_import_next(&lines, &line, &ev, &err), 1);
+        sh_assert_ok(sh_store_append(there.store, &ev, 1, NULL, 0, NULL, NULL, &err), &err);
+    }
+    sh_import_lines_done(&lines);
     sh_import_done(&im);
     sh_assert_ok(import(&there, sh_buf_str(&archive), NULL, &err), &err);
     json_t *v = fixture_verify(&there, id);
@@ -240,12 +301,136 @@ START_TEST(what_an_interrupted_import_left_is_replaced_by_the_next) {
 }
 END_TEST
 
+/* Events behind the end of a task, chained to it. */
+struct adding {
+    struct sh_event_record last;
+    bool found;
+};
+
+static void on_last(void *arg, const struct sh_event_record *events, size_t n,
+                    const struct sh_err *err) {
+    struct adding *a = arg;
+
+    ck_assert_ptr_null(err);
+    ck_assert_uint_gt(n, 0);
+    a->last = events[n - 1];
+    a->found = true;
+    sh_loop_stop(here.loop);
+}
+
+static void add_event(struct adding *a, const char *id, const char *type, struct sh_str body) {
+    struct sh_event_record ev = {.workflow = sh_str(id),
+                                 .seq = a->last.seq + 1,
+                                 .time_us = a->last.time_us + 1,
+                                 .type = sh_str(type),
+                                 .body = body};
+    struct sh_err err = {0};
+
+    sh_journal_hash(&a->last.hash, ev.seq, ev.time_us, ev.type, ev.body, &ev.hash);
+    sh_assert_ok(sh_store_append(here.store, &ev, 1, NULL, 0, NULL, NULL, &err), &err);
+    a->last = ev;
+}
+
+/* A file beside the journal, all holes, and the event that names it. */
+static void add_blob(struct adding *a, const char *id, uint64_t bytes) {
+    sh_auto(sh_buf_done) struct sh_buf text;
+    struct sh_err err = {0};
+    struct {
+        struct sh_hash hash;
+        uint64_t bytes;
+    } ref = {.bytes = bytes};
+    char hex[SH_HASH_HEX_BYTES];
+    int fd = memfd_create("hole", MFD_CLOEXEC);
+
+    ck_assert_int_eq(ftruncate(fd, (off_t)bytes), 0);
+    sh_assert_ok(sh_spool_copy(fd, 0, bytes, -1, &ref.hash, &err), &err);
+    close(fd);
+    sh_hash_hex(&ref.hash, hex);
+    sh_auto(sh_free_p) char *folder = sh_asprintf("%s/blobs", here.dir);
+    sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", folder, hex);
+    mkdir(folder, 0700);
+    fd = open(path, O_WRONLY | O_CREAT, 0600);
+    ck_assert_int_eq(ftruncate(fd, (off_t)bytes), 0);
+    close(fd);
+    sh_buf_init(&text, SH_KIB);
+    sh_buf_adds(&text, "{\"kind\":\"file.kept\",\"data\":\"");
+    sh_base64_encode(&text, &ref, sizeof(ref));
+    sh_buf_adds(&text, "\"}");
+    add_event(a, id, "Observed", sh_buf_str(&text));
+}
+
+/* More than once had to fit memory, with an event of the largest size, every byte of it escaped:
+ * the file is written and read in pieces. */
+START_TEST(a_task_of_any_size_goes_out_and_comes_in) {
+    struct adding a = {0};
+    struct sh_err err = {0};
+    json_t *row = NULL;
+    sh_auto(sh_free_p) char *large = sh_alloc(SH_EVENT_BODY_MAX);
+
+    open_both("export-i", "export-j");
+    sh_auto(sh_free_p) char *id = fixture_submit(&here, program, NULL);
+    json_decref(fixture_wait(&here, id));
+    sh_store_read_events(here.store, sh_str(id), 0, SH_JOURNAL_PAGE, on_last, &a);
+    fixture_run(&here, &a.found);
+    memset(large, '"', SH_EVENT_BODY_MAX);
+    add_event(&a, id, "Emitted", sh_strn(large, SH_EVENT_BODY_MAX));
+    add_blob(&a, id, 130 * SH_MIB);
+    for (size_t i = 0; i < 2 * SH_JOURNAL_PAGE; i++) {
+        add_event(&a, id, "Emitted", SH_STR("{}"));
+    }
+    fixture_run_ms(&here, 1);
+    int fd = export_file(&here, id);
+    ck_assert_int_gt(lseek(fd, 0, SEEK_END), (off_t)(140 * SH_MIB));
+    sh_assert_ok(import_file(&there, fd, &row, &err), &err);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "status")), "completed");
+    ck_assert_int_eq(sh_json_get_int(row, "seq", 0), (json_int_t)a.last.seq);
+    sh_auto(sh_close_p) int again = export_file(&there, id);
+    ck_assert_int_gt(lseek(again, 0, SEEK_END), (off_t)(140 * SH_MIB));
+    json_decref(row);
+    close_both();
+}
+END_TEST
+
+START_TEST(a_file_beyond_the_most_is_refused_unread) {
+    struct sh_err err = {0};
+    int fd = memfd_create("large", MFD_CLOEXEC);
+
+    fixture_open(&here, "export-k");
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, (off_t)SH_EXPORT_MAX + 1), 0);
+    sh_assert_fails(import_file(&here, fd, NULL, &err), SH_E_LIMIT, &err);
+    fixture_close(&here);
+}
+END_TEST
+
+START_TEST(a_manifest_or_a_line_beyond_the_most_is_refused) {
+    struct sh_err err = {0};
+    struct sh_import im = {0};
+    struct sh_hash events;
+    sh_auto(sh_buf_done) struct sh_buf archive, text;
+
+    sh_buf_init(&archive, SH_EXPORT_MANIFEST_MAX + SH_MIB);
+    sh_buf_init(&text, SH_EXPORT_MANIFEST_MAX + 1);
+    memset(sh_buf_room(&text, SH_EXPORT_MANIFEST_MAX + 1), ' ', SH_EXPORT_MANIFEST_MAX + 1);
+    for (size_t over = 0; over < 2; over++) { /* all blanks: what is not too large is no JSON */
+        sh_buf_clear(&archive);
+        sh_archive_add(&archive, "manifest.json", sh_strn(text.p, SH_EXPORT_MANIFEST_MAX + over));
+        sh_archive_end(&archive);
+        int r = read_archive(sh_buf_str(&archive), &im, &events, &err);
+        ck_assert_int_eq(r, over ? -SH_E_LIMIT : -SH_E_JSON);
+    }
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {a_finished_task_is_verified_and_replayed_elsewhere,
                                   an_unfinished_task_stands_still_where_it_was_imported,
                                   a_changed_byte_anywhere_is_refused,
                                   missing_doubled_and_foreign_files_are_refused,
                                   what_an_interrupted_import_left_is_replaced_by_the_next,
+                                  a_task_of_any_size_goes_out_and_comes_in,
+                                  a_file_beyond_the_most_is_refused_unread,
+                                  a_manifest_or_a_line_beyond_the_most_is_refused,
                                   NULL};
     return sh_suite("engine_export", tests);
 }

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -383,6 +384,34 @@ START_TEST(a_body_larger_than_any_socket_buffer_is_sent_whole) {
 }
 END_TEST
 
+START_TEST(a_body_comes_from_a_file_and_no_more_of_it_than_was_said) {
+    int fd = memfd_create("body", MFD_CLOEXEC);
+    struct sh_http_request req = {.method = "POST",
+                                  .body_file = fd,
+                                  .body_file_bytes = 3 * SH_MIB,
+                                  .max_response_bytes = 1000};
+    struct exchange x = {0}, y = {0}, z = {0};
+    ck_assert_int_eq(ftruncate(fd, 4 * SH_MIB), 0);
+    ck_assert_int_eq(pwrite(fd, "{\"a\":1}", 7, 0), 7);
+    get(&x, &req, "/echo");
+    ck_assert_msg(x.status == 200, "%s", x.err.message);
+    sh_buf_addc(&x.body, '\0');
+    ck_assert_ptr_nonnull(strstr(x.body.p, "Content-Length: 3145728\r\n"));
+    finish(&x);
+    req.body_file_bytes = 7;
+    get(&y, &req, "/echo");
+    sh_buf_addc(&y.body, '\0');
+    ck_assert_ptr_nonnull(strstr(y.body.p, "\r\n\r\n{\"a\":1}"));
+    finish(&y);
+    req.body_file_bytes = 5 * SH_MIB; /* than there are */
+    get(&z, &req, "/echo");
+    assert_failed(&z, SH_E_CORRUPT, "too early");
+    finish(&z);
+    close(fd);
+    sh_loop_free(loop);
+}
+END_TEST
+
 START_TEST(the_environment_names_no_proxy) {
     setenv("http_proxy", "http://127.0.0.1:1", 1);
     setenv("ALL_PROXY", "http://127.0.0.1:1", 1);
@@ -702,6 +731,7 @@ static Suite *suite(void) {
         retry_after_comes_in_milliseconds,
         requests_carry_method_headers_and_body,
         a_body_larger_than_any_socket_buffer_is_sent_whole,
+        a_body_comes_from_a_file_and_no_more_of_it_than_was_said,
         the_environment_names_no_proxy,
         a_body_may_have_its_maximum_and_no_more,
         endless_headers_are_cut_off,

@@ -12,6 +12,7 @@
 #include "base/list.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/spool.h"
 #include "base/str.h"
 #include "base/time.h"
 #include "base/tree.h"

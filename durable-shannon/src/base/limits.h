@@ -15,8 +15,9 @@
 #define SH_JOURNAL_BYTES_DEFAULT (64 * SH_MIB)
 #define SH_BATCH_BYTES_MAX (16 * SH_MIB) /* one transaction */
 #define SH_BATCH_RECORDS_MAX 4096
-#define SH_JOURNAL_PAGE 512          /* events a read takes at once */
-#define SH_EXPORT_MAX (128 * SH_MIB) /* an exported task, in memory: its journal and its module */
+#define SH_JOURNAL_PAGE 512                  /* events a read takes at once */
+#define SH_EXPORT_MAX (16 * SH_GIB)          /* an exported task, as a file */
+#define SH_EXPORT_MANIFEST_MAX (16 * SH_MIB) /* of it, in memory: some 90,000 files */
 
 /* Activities */
 #define SH_ACTIVITY_ARGS_MAX (1 * SH_MIB)   /* one request of a guest */

@@ -43,25 +43,34 @@ static bool good_name(struct sh_str name) {
     return name.len <= SH_ARCHIVE_NAME_MAX;
 }
 
-void sh_archive_add(struct sh_buf *to, const char *name, struct sh_str bytes) {
-    static const char zeros[BLOCK] = {0};
+void sh_archive_begin(struct sh_buf *to, const char *name, uint64_t bytes) {
     struct header h = {.type = '0', .magic = "ustar", .version = {'0', '0'}};
     char size[sizeof(h.size) + 1], sum[sizeof(h.checksum) + 1];
 
-    SH_ASSERT(good_name(sh_str(name)) && bytes.len < 8 * SH_GIB);
+    SH_ASSERT(good_name(sh_str(name)) && bytes <= SH_ARCHIVE_FILE_MAX);
     memcpy(h.name, name, strlen(name));
     memcpy(h.mode, "0000644", 8);
     memcpy(h.uid, "0000000", 8);
     memcpy(h.gid, "0000000", 8);
     memcpy(h.mtime, "00000000000", 12);
-    snprintf(size, sizeof(size), "%011llo", (unsigned long long)bytes.len);
+    snprintf(size, sizeof(size), "%011llo", (unsigned long long)bytes);
     memcpy(h.size, size, sizeof(h.size));
     snprintf(sum, sizeof(sum), "%06o", sum_of(&h));
     memcpy(h.checksum, sum, 7); /* six digits, NUL, space */
     h.checksum[7] = ' ';
     sh_buf_add(to, &h, sizeof(h));
+}
+
+void sh_archive_pad(struct sh_buf *to, uint64_t bytes) {
+    static const char zeros[BLOCK] = {0};
+
+    sh_buf_add(to, zeros, (BLOCK - bytes % BLOCK) % BLOCK);
+}
+
+void sh_archive_add(struct sh_buf *to, const char *name, struct sh_str bytes) {
+    sh_archive_begin(to, name, bytes.len);
     sh_buf_add(to, bytes.p, bytes.len);
-    sh_buf_add(to, zeros, (BLOCK - bytes.len % BLOCK) % BLOCK);
+    sh_archive_pad(to, bytes.len);
 }
 
 void sh_archive_end(struct sh_buf *to) {
@@ -99,43 +108,72 @@ static bool all_zero(const char *p, size_t n) {
     return true;
 }
 
-static int broken(struct sh_err *err, size_t at, const char *why) {
+static int broken(struct sh_err *err, uint64_t at, const char *why) {
     return sh_fail(err, SH_E_CORRUPT,
-                   "not a file that `shannon export` wrote: %s at byte %zu of the archive", why,
-                   at);
+                   "not a file that `shannon export` wrote: %s at byte %llu of the archive", why,
+                   (unsigned long long)at);
 }
 
-int sh_archive_next(struct sh_str archive, size_t *at, char name[SH_ARCHIVE_NAME_MAX + 1],
-                    struct sh_str *ret_bytes, struct sh_err *err) {
-    struct header h;
+/* After a block of zeros there is nothing else. */
+static int check_end(const struct sh_archive *a, struct sh_err *err) {
+    char piece[8 * BLOCK];
+
+    for (uint64_t at = a->at; at < a->bytes; at += sizeof(piece)) {
+        size_t n = a->bytes - at < sizeof(piece) ? (size_t)(a->bytes - at) : sizeof(piece);
+        int r = sh_spool_read(a->fd, at, piece, n, err);
+        if (r < 0) {
+            return r;
+        }
+        if (!all_zero(piece, n)) {
+            return broken(err, a->at, "more after its end");
+        }
+    }
+    return 0;
+}
+
+static int check_header(const struct header *h, uint64_t at, uint64_t left, uint64_t *ret_bytes,
+                        struct sh_err *err) {
     uint64_t size = 0, sum = 0;
-    size_t start = *at, left = start <= archive.len ? archive.len - start : 0;
+
+    if (memcmp(h->magic, "ustar", 6) != 0 || !octal(h->checksum, sizeof(h->checksum), &sum) ||
+        sum != sum_of(h)) {
+        return broken(err, at, "no header");
+    }
+    if ((h->type != '0' && h->type != '\0') || h->prefix[0] ||
+        !good_name(sh_strn(h->name, strnlen(h->name, sizeof(h->name))))) {
+        return broken(err, at, "something else than a file with a plain name");
+    }
+    if (!octal(h->size, sizeof(h->size), &size) || size > left) {
+        return broken(err, at, "a size that is not there");
+    }
+    if ((size + BLOCK - 1) / BLOCK * BLOCK > left) {
+        return broken(err, at, "it ends too early");
+    }
+    *ret_bytes = size;
+    return 0;
+}
+
+int sh_archive_next(struct sh_archive *a, char name[SH_ARCHIVE_NAME_MAX + 1], uint64_t *ret_at,
+                    uint64_t *ret_bytes, struct sh_err *err) {
+    struct header h;
+    uint64_t left = a->at <= a->bytes ? a->bytes - a->at : 0;
+    int r;
 
     if (left < BLOCK) {
-        return broken(err, start, "it ends too early");
+        return broken(err, a->at, "it ends too early");
     }
-    memcpy(&h, archive.p + start, sizeof(h));
+    if ((r = sh_spool_read(a->fd, a->at, &h, sizeof(h), err)) < 0) {
+        return r;
+    }
     if (all_zero((const char *)&h, sizeof(h))) {
-        return all_zero(archive.p + start, left) ? 0 : broken(err, start, "more after its end");
+        return check_end(a, err);
     }
-    struct sh_str given = sh_strn(h.name, strnlen(h.name, sizeof(h.name)));
-    if (memcmp(h.magic, "ustar", 6) != 0 || !octal(h.checksum, sizeof(h.checksum), &sum) ||
-        sum != sum_of(&h)) {
-        return broken(err, start, "no header");
+    if ((r = check_header(&h, a->at, left - BLOCK, ret_bytes, err)) < 0) {
+        return r;
     }
-    if ((h.type != '0' && h.type != '\0') || h.prefix[0] || !good_name(given)) {
-        return broken(err, start, "something else than a file with a plain name");
-    }
-    if (!octal(h.size, sizeof(h.size), &size) || size > left - BLOCK) {
-        return broken(err, start, "a size that is not there");
-    }
-    size_t padded = (size_t)(size + BLOCK - 1) / BLOCK * BLOCK;
-    if (padded > left - BLOCK) {
-        return broken(err, start, "it ends too early");
-    }
-    memcpy(name, given.p, given.len);
-    name[given.len] = '\0';
-    *ret_bytes = sh_strn(archive.p + start + BLOCK, (size_t)size);
-    *at = start + BLOCK + padded;
+    memcpy(name, h.name, sizeof(h.name));
+    name[sizeof(h.name)] = '\0';
+    *ret_at = a->at + BLOCK;
+    a->at += BLOCK + (*ret_bytes + BLOCK - 1) / BLOCK * BLOCK;
     return 1;
 }

@@ -12,8 +12,9 @@
 struct count {
     struct sh_job job;
     struct sh_engine *engine;
-    json_t *rows;        /* a page of tasks */
-    size_t offset, next; /* of the page; in it */
+    json_t *rows; /* a page of tasks */
+    size_t next;  /* in it */
+    char *after;  /* the last of the page, or NULL */
     char *id, *folder;
     uint64_t last; /* event of it */
     bool more;     /* its journal goes on */
@@ -30,6 +31,7 @@ static void count_end(struct count *c) {
     c->done(e, c->arg);
     json_decref(c->set);
     json_decref(c->rows);
+    sh_free(c->after);
     sh_free(c->id);
     sh_free(c->folder);
     sh_free(c);
@@ -128,7 +130,9 @@ static void rows_read(void *arg, json_t *records, size_t total, const struct sh_
         json_decref(c->rows);
         c->rows = json_incref(records);
         c->next = 0;
-        c->offset += json_array_size(records);
+        sh_free(c->after);
+        c->after = sh_strdup(json_string_value(
+            json_object_get(json_array_get(records, json_array_size(records) - 1), "id")));
         next_row(c);
     } else if (sh_engine_append(c->engine, NULL, 0, &put, 1, marked, c, &bad) < 0) {
         count_end(c);
@@ -141,7 +145,7 @@ static void next_row(struct count *c) {
 
     if (b->changed) {
         b->changed = false;
-        c->offset = 0;
+        c->after = sh_free(c->after);
         id = NULL;
     }
     if (id) {
@@ -152,7 +156,7 @@ static void next_row(struct count *c) {
         next_page(c);
         return;
     }
-    struct sh_store_filter f = {.uncounted = true, .offset = c->offset, .limit = PAGE};
+    struct sh_store_filter f = {.uncounted = true, .after = c->after, .limit = PAGE};
     sh_store_list(c->engine->store, SH_TABLE_WORKFLOW, &f, rows_read, c);
 }
 

@@ -27,9 +27,12 @@ int sh_blobs_of_manifest(const char *folder, const char *hex, json_t *set, struc
         return -err->code;
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const char *kept = json_string_value(json_array_get(json_array_get(list, i), 2));
+        const json_t *entry = json_array_get(list, i);
+        const char *kind = json_string_value(json_array_get(entry, 0));
+        const char *kept = json_string_value(json_array_get(entry, 2));
 
-        if (kept && sh_hash_parse(sh_str(kept), &hash) == 0) {
+        /* of a link it is the target, which may look like a hash */
+        if (kind && strcmp(kind, "f") == 0 && kept && sh_hash_parse(sh_str(kept), &hash) == 0) {
             sh_hash_hex(&hash, name);
             json_object_set_new(set, name, json_true());
         }

@@ -219,15 +219,17 @@ void sh_engine_decide(struct sh_engine *e, struct sh_str workflow, struct sh_str
  */
 void sh_engine_verify(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, void *arg);
 
-/* A workflow as one file that another machine verifies and replays offline (export.h), in memory:
- * at most SH_EXPORT_MAX bytes. with_interpreter: the Python interpreter too. bytes are borrowed. */
-typedef void (*sh_engine_bytes_fn)(void *arg, struct sh_str bytes, const struct sh_err *err);
+/* A workflow as one file that another machine verifies and replays offline (export.h). gives  by
+ * cb: a file without a name, yours to close, of so many bytes; -1 with err
+ * with_interpreter  the Python interpreter too
+ * fails    SH_E_NOT_FOUND, SH_E_LIMIT (SH_EXPORT_MAX), SH_E_NOSPC, SH_E_CORRUPT, SH_E_IO */
+typedef void (*sh_engine_file_fn)(void *arg, int fd, uint64_t bytes, const struct sh_err *err);
 void sh_engine_export(struct sh_engine *e, struct sh_str id, bool with_interpreter,
-                      sh_engine_bytes_fn cb, void *arg);
+                      sh_engine_file_fn cb, void *arg);
 /* Take such a file: everything in it is checked, its task keeps its id and is only read here, until
- * it is forked. gives  the row      needs  archive to stay until cb
- * fails  SH_E_CORRUPT, SH_E_VERSION, SH_E_EXISTS (a task of that id is here) */
-void sh_engine_import(struct sh_engine *e, struct sh_str archive, sh_engine_json_fn cb, void *arg);
+ * it is forked. takes  fd, of a file that nobody else writes to      gives  the row
+ * fails  SH_E_CORRUPT, SH_E_VERSION, SH_E_LIMIT, SH_E_EXISTS (a task of that id is here) */
+void sh_engine_import(struct sh_engine *e, int fd, sh_engine_json_fn cb, void *arg);
 
 /* Requests, output and state as of event `to` (0: the last), by running the agent from the journal
  * up to there: {id, seq, time_us, type, state: "waiting"|"ended"|"not started", waits_for?, end?,

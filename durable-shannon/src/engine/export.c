@@ -1,11 +1,21 @@
-/* Export: the journal is read page by page, then a pool job adds the module and makes the archive.
- * See export.h for the format. */
+/* Export: the journal is read page by page into a file of its own, since the manifest, which comes
+ * first, has its hash; then a pool job writes the archive: manifest, journal, modules and blobs,
+ * each copied piece by piece. See export.h for the format. */
 #include "engine/export.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
 
 #include "engine/archive.h"
 #include "engine/compact.h"
 #include "engine/export_blobs.h"
 #include "engine/private.h"
+
+#define PAGE_FIRST 16           /* events; more or fewer then, as they turn out small or large */
+#define PAGE_BYTES (1 * SH_MIB) /* of a page that is small */
+#define LINES_MAX (4 * SH_GIB)  /* of a page of the largest events */
+#define JOURNAL_NAME "journal.jsonl" /* all other files are where their names say */
 
 struct export {
     struct sh_job job;
@@ -13,13 +23,18 @@ struct export {
     char *id;
     bool with_interpreter;
     json_t *row;
-    struct sh_buf lines, out;
-    json_t *blobs; /* that the events name */
+    struct sh_buf lines; /* of the page that was read last */
+    size_t page;         /* events that are read at once */
+    bool whole;          /* it was the last */
+    int journal, out;    /* files; -1 */
+    uint64_t journal_bytes, out_bytes;
+    struct sh_hasher hasher; /* of the journal's lines */
+    json_t *blobs;           /* that the events name */
     uint64_t last;
     struct sh_hash head, module, interpreter, python_module;
     bool has_module, has_interpreter, has_python_module;
     struct sh_err err;
-    sh_engine_bytes_fn cb;
+    sh_engine_file_fn cb;
     void *arg;
 };
 
@@ -27,11 +42,14 @@ static void export_end(struct export *x, const struct sh_err *err) {
     struct sh_engine *e = x->engine;
 
     sh_journal_release(e, x->id);
-    x->cb(x->arg, err ? (struct sh_str){0} : sh_buf_str(&x->out), err);
+    if (err) {
+        sh_close_p(&x->out);
+    }
+    x->cb(x->arg, err ? -1 : x->out, err ? 0 : x->out_bytes, err);
+    sh_close_p(&x->journal);
     json_decref(x->row);
     json_decref(x->blobs);
     sh_buf_done(&x->lines);
-    sh_buf_done(&x->out);
     sh_free(x->id);
     sh_free(x);
     sh_engine_unpin(e);
@@ -78,36 +96,44 @@ static void learn(struct export *x, const struct sh_event_record *ev) {
         sh_hash_parse(sh_json_get_str(first.body, "python_module"), &x->python_module) == 0;
 }
 
-static json_t *file_json(const char *name, struct sh_str bytes) {
-    char hex[SH_HASH_HEX_BYTES];
-    struct sh_hash hash;
+/* ---- the archive: a pool job ---- */
 
-    sh_sha256(bytes.p, bytes.len, &hash);
-    sh_hash_hex(&hash, hex);
-    return json_pack("{s:s, s:I, s:s}", "name", name, "bytes", (json_int_t)bytes.len, "sha256",
-                     hex);
+static void list_file(json_t *files, const char *name, uint64_t bytes, const struct sh_hash *hash) {
+    char hex[SH_HASH_HEX_BYTES];
+
+    sh_hash_hex(hash, hex);
+    json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", name, "bytes",
+                                           (json_int_t)bytes, "sha256", hex));
 }
 
-static int add_module(struct export *x, const struct sh_hash *hash, json_t *files,
-                      struct sh_buf *body) {
+static int list_module(struct export *x, const struct sh_hash *hash, json_t *files) {
     char hex[SH_HASH_HEX_BYTES];
-    struct sh_hash actual;
     sh_auto(sh_free_p) char *path = sh_modules_path(x->engine, hash);
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    struct stat st;
 
-    sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
-    if (sh_file_read(path, SH_MODULE_BYTES_MAX, &bytes, &x->err) < 0) {
-        return -x->err.code;
-    }
-    sh_sha256(bytes.p, bytes.len, &actual);
-    if (!sh_hash_eq(&actual, hash)) {
-        return sh_fail(&x->err, SH_E_CORRUPT, "%s does not have the hash that is its name", path);
+    if (stat(path, &st) < 0) {
+        return sh_fail_errno(&x->err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
+                             "cannot look at %s", path);
     }
     sh_hash_hex(hash, hex);
     sh_auto(sh_free_p) char *name = sh_asprintf("modules/%s", hex);
-    json_array_append_new(files, file_json(name, sh_buf_str(&bytes)));
-    sh_archive_add(body, name, sh_buf_str(&bytes));
+    list_file(files, name, (uint64_t)st.st_size, hash);
     return 0;
+}
+
+static int list_files(struct export *x, json_t *files) {
+    sh_auto(sh_free_p) char *folder = sh_asprintf("%s/blobs", x->engine->config.data_dir);
+    struct sh_hash hash;
+
+    sh_hasher_done(&x->hasher, &hash);
+    list_file(files, JOURNAL_NAME, x->journal_bytes, &hash);
+    if (list_module(x, &x->module, files) < 0 ||
+        (x->has_python_module && !sh_hash_eq(&x->python_module, &x->module) &&
+         list_module(x, &x->python_module, files) < 0) ||
+        (x->has_interpreter && x->with_interpreter && list_module(x, &x->interpreter, files) < 0)) {
+        return -x->err.code;
+    }
+    return sh_blobs_list(x->blobs, folder, files, &x->err);
 }
 
 /* An end was signed when it was written; an imported journal keeps the signature that it came with.
@@ -121,41 +147,89 @@ static json_t *statement(const struct export *x) {
     return sh_head_sign(&x->engine->key, x->id, x->last, &x->head);
 }
 
-static void export_work(struct sh_job *job) {
-    struct export *x = sh_container_of(job, struct export, job);
-    sh_auto(sh_json_done) json_t *files = json_array();
-    sh_auto(sh_buf_done) struct sh_buf body;
-    char hex[SH_HASH_HEX_BYTES];
+static int add_text(struct export *x, const struct sh_buf *text) {
+    x->out_bytes += text->len;
+    return sh_spool_write(x->out, text->p, text->len, &x->err);
+}
 
-    sh_buf_init(&body, SH_EXPORT_MAX);
-    json_array_append_new(files, file_json("journal.jsonl", sh_buf_str(&x->lines)));
-    sh_archive_add(&body, "journal.jsonl", sh_buf_str(&x->lines));
-    if (add_module(x, &x->module, files, &body) < 0 ||
-        (x->has_python_module && !sh_hash_eq(&x->python_module, &x->module) &&
-         add_module(x, &x->python_module, files, &body) < 0) ||
-        (x->has_interpreter && x->with_interpreter &&
-         add_module(x, &x->interpreter, files, &body) < 0)) {
-        return;
-    }
-    sh_auto(sh_free_p) char *folder = sh_asprintf("%s/blobs", x->engine->config.data_dir);
-    if (sh_blobs_export(x->blobs, folder, files, &body, &x->err) < 0) {
-        return;
-    }
+static int add_manifest(struct export *x, json_t *files) {
+    char hex[SH_HASH_HEX_BYTES];
+    sh_auto(sh_buf_done) struct sh_buf b;
     sh_auto(sh_json_done) json_t *manifest = json_pack(
         "{s:s, s:i, s:s, s:s, s:I, s:o, s:O}", "format", "shannon export", "version",
         SH_EXPORT_VERSION, "id", x->id, "runtime", sh_sandbox_runtime(x->engine->config.sandbox),
         "exported_at_us", (json_int_t)sh_wall_us(), "signed", statement(x), "files", files);
+
     if (x->has_interpreter) {
         sh_hash_hex(&x->interpreter, hex);
         json_object_set_new(manifest, "interpreter", json_string(hex));
     }
     sh_auto(sh_free_p) char *text = sh_json_text(manifest);
-    sh_archive_add(&x->out, "manifest.json", sh_str(text));
-    sh_buf_add(&x->out, body.p, body.len);
-    sh_archive_end(&x->out);
-    if (body.failed || x->out.failed) {
-        sh_fail(&x->err, SH_E_LIMIT, "the export is larger than %llu MiB", SH_EXPORT_MAX / SH_MIB);
+    if (strlen(text) > SH_EXPORT_MANIFEST_MAX) {
+        return sh_fail(&x->err, SH_E_LIMIT,
+                       "the export names %zu files: their list is larger than %llu MiB",
+                       json_array_size(files), SH_EXPORT_MANIFEST_MAX / SH_MIB);
     }
+    sh_buf_init_sure(&b, SH_EXPORT_MANIFEST_MAX + 2 * SH_KIB);
+    sh_archive_add(&b, "manifest.json", sh_str(text));
+    return add_text(x, &b);
+}
+
+static int open_file(struct export *x, const char *name) {
+    sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", x->engine->config.data_dir, name);
+    int fd = SH_FAULT_IO(file_read) ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+
+    return fd >= 0 ? fd : sh_fail_errno(&x->err, SH_E_IO, errno, "cannot open %s", path);
+}
+
+static int add_file(struct export *x, const json_t *file) {
+    const char *name = json_string_value(json_object_get(file, "name"));
+    uint64_t bytes = (uint64_t)sh_json_get_int(file, "bytes", 0);
+    bool ours = strcmp(name, JOURNAL_NAME) == 0;
+    sh_auto(sh_close_p) int opened = ours ? -1 : open_file(x, name);
+    sh_auto(sh_buf_done) struct sh_buf b;
+    struct sh_hash hash, want;
+
+    if ((!ours && opened < 0) || sh_hash_parse(sh_json_get_str(file, "sha256"), &want) < 0) {
+        return -x->err.code;
+    }
+    if (bytes > SH_ARCHIVE_FILE_MAX || x->out_bytes + bytes > SH_EXPORT_MAX - 4 * SH_KIB) {
+        return sh_fail(&x->err, SH_E_LIMIT, "the export is larger than %llu MiB with %s",
+                       SH_EXPORT_MAX / SH_MIB, name);
+    }
+    sh_buf_init_sure(&b, 2 * SH_KIB);
+    sh_archive_begin(&b, name, bytes);
+    if (add_text(x, &b) < 0 ||
+        sh_spool_copy(ours ? x->journal : opened, 0, bytes, x->out, &hash, &x->err) < 0) {
+        return -x->err.code;
+    }
+    if (!sh_hash_eq(&hash, &want)) {
+        return sh_fail(&x->err, SH_E_CORRUPT, "%s/%s does not have the hash that is its name",
+                       x->engine->config.data_dir, name);
+    }
+    x->out_bytes += bytes;
+    sh_buf_clear(&b);
+    sh_archive_pad(&b, bytes);
+    return add_text(x, &b);
+}
+
+static void export_work(struct sh_job *job) {
+    struct export *x = sh_container_of(job, struct export, job);
+    sh_auto(sh_json_done) json_t *files = json_array();
+    sh_auto(sh_buf_done) struct sh_buf end;
+
+    if ((x->out = sh_spool_open(x->engine->config.data_dir, &x->err)) < 0 ||
+        list_files(x, files) < 0 || add_manifest(x, files) < 0) {
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(files); i++) {
+        if (add_file(x, json_array_get(files, i)) < 0) {
+            return;
+        }
+    }
+    sh_buf_init_sure(&end, 2 * SH_KIB);
+    sh_archive_end(&end);
+    add_text(x, &end);
 }
 
 static void export_done(struct sh_job *job) {
@@ -164,11 +238,59 @@ static void export_done(struct sh_job *job) {
     export_end(x, x->err.code ? &x->err : NULL);
 }
 
+/* ---- the journal ---- */
+
+static void page_read(void *arg, const struct sh_event_record *events, size_t n,
+                      const struct sh_err *err);
+
+static void read_page(struct export *x) {
+    sh_store_read_events(x->engine->store, sh_str(x->id), x->last, x->page, page_read, x);
+}
+
+static void lines_work(struct sh_job *job) {
+    struct export *x = sh_container_of(job, struct export, job);
+
+    if (x->journal < 0) {
+        sh_hasher_init(&x->hasher);
+        if ((x->journal = sh_spool_open(x->engine->config.data_dir, &x->err)) < 0) {
+            return;
+        }
+    }
+    sh_hasher_add(&x->hasher, x->lines.p, x->lines.len);
+    x->journal_bytes += x->lines.len;
+    if (x->journal_bytes > SH_ARCHIVE_FILE_MAX) {
+        sh_fail(&x->err, SH_E_LIMIT, "the journal is larger than %llu MiB",
+                SH_ARCHIVE_FILE_MAX / SH_MIB);
+    } else {
+        sh_spool_write(x->journal, x->lines.p, x->lines.len, &x->err);
+    }
+}
+
+static void lines_done(struct sh_job *job) {
+    struct export *x = sh_container_of(job, struct export, job);
+
+    if (x->err.code) {
+        export_end(x, &x->err);
+    } else if (x->whole) {
+        x->job.work = export_work;
+        x->job.done = export_done;
+        sh_loop_submit(x->engine->loop, SH_POOL_FILES, &x->job);
+    } else {
+        if (x->lines.len > 8 * PAGE_BYTES) {
+            x->page = x->page > 8 ? x->page / 4 : x->page;
+        } else if (x->lines.len < PAGE_BYTES && x->page < SH_JOURNAL_PAGE) {
+            x->page *= 2;
+        }
+        read_page(x);
+    }
+}
+
 static void page_read(void *arg, const struct sh_event_record *events, size_t n,
                       const struct sh_err *err) {
     struct export *x = arg;
     struct sh_err bad = {0};
 
+    sh_buf_clear(&x->lines);
     for (size_t i = 0; i < n && !err; i++) {
         struct sh_event_record ev = events[i];
         uint64_t k = sh_compacted_k(&ev);
@@ -181,23 +303,21 @@ static void page_read(void *arg, const struct sh_event_record *events, size_t n,
         x->last = ev.seq;
         x->head = events[i].hash;
     }
+    x->whole = n < x->page;
     if (!err && x->lines.failed) {
-        sh_fail(&bad, SH_E_LIMIT, "the journal is larger than %llu MiB", SH_EXPORT_MAX / SH_MIB);
+        sh_fail(&bad, SH_E_NOMEM, "no memory for %zu events of the journal", n);
         err = &bad;
-    } else if (!err && n < SH_JOURNAL_PAGE && !x->has_module) {
+    } else if (!err && x->whole && !x->has_module) {
         sh_fail(&bad, SH_E_CORRUPT, "the journal of %s has no beginning", x->id);
         err = &bad;
     }
     if (err) {
         export_end(x, err);
-    } else if (n == SH_JOURNAL_PAGE) {
-        sh_store_read_events(x->engine->store, sh_str(x->id), x->last, SH_JOURNAL_PAGE, page_read,
-                             x);
-    } else {
-        x->job.work = export_work;
-        x->job.done = export_done;
-        sh_loop_submit(x->engine->loop, SH_POOL_FILES, &x->job);
+        return;
     }
+    x->job.work = lines_work;
+    x->job.done = lines_done;
+    sh_loop_submit(x->engine->loop, SH_POOL_FILES, &x->job);
 }
 
 static void row_found(void *arg, json_t *row, const struct sh_err *err) {
@@ -208,21 +328,22 @@ static void row_found(void *arg, json_t *row, const struct sh_err *err) {
         return;
     }
     x->row = json_incref(row);
-    sh_store_read_events(x->engine->store, sh_str(x->id), 0, SH_JOURNAL_PAGE, page_read, x);
+    read_page(x);
 }
 
 void sh_engine_export(struct sh_engine *e, struct sh_str id, bool with_interpreter,
-                      sh_engine_bytes_fn cb, void *arg) {
+                      sh_engine_file_fn cb, void *arg) {
     struct export *x = sh_new(struct export);
 
     x->engine = e;
     x->blobs = json_object();
     x->id = sh_strndup0(id.p, id.len);
     x->with_interpreter = with_interpreter;
+    x->page = PAGE_FIRST;
+    x->journal = x->out = -1;
     x->cb = cb;
     x->arg = arg;
-    sh_buf_init(&x->lines, SH_EXPORT_MAX);
-    sh_buf_init(&x->out, SH_EXPORT_MAX);
+    sh_buf_init(&x->lines, LINES_MAX);
     e->pins++;
     sh_journal_hold(e, x->id);
     sh_engine_get(e, id, row_found, x);

@@ -4,9 +4,8 @@
 
 #include <errno.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-#include "engine/archive.h"
+#include "engine/blobs.h"
 #include "engine/export.h"
 #include "engine/modules.h"
 
@@ -54,81 +53,47 @@ void sh_blobs_of_event(struct sh_str type, const json_t *body, json_t *set) {
     }
 }
 
-static void add_file(json_t *files, struct sh_buf *archive, const char *hex, struct sh_str bytes) {
-    sh_auto(sh_free_p) char *name = sh_asprintf("blobs/%s", hex);
-
-    json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", name, "bytes",
-                                           (json_int_t)bytes.len, "sha256", hex));
-    sh_archive_add(archive, name, bytes);
-}
-
-static int add_one(const char *hex, const char *folder, json_t *files, struct sh_buf *archive,
-                   json_t *more, struct sh_err *err) {
+static int list_one(const char *hex, const char *folder, json_t *files, struct sh_err *err) {
     sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", folder, hex);
-    sh_auto(sh_buf_done) struct sh_buf bytes;
-    sh_auto(sh_json_done) json_t *list = NULL;
-    char actual[SH_HASH_HEX_BYTES];
-    struct sh_hash hash;
+    sh_auto(sh_free_p) char *name = sh_asprintf("blobs/%s", hex);
+    struct stat st;
 
-    sh_buf_init(&bytes, SH_EXPORT_MAX);
-    if (sh_file_read(path, SH_EXPORT_MAX - 1, &bytes, err) < 0) {
-        return -err->code;
+    if (stat(path, &st) < 0) {
+        return sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
+                             "cannot look at %s, which the journal names", path);
     }
-    sh_sha256(bytes.p, bytes.len, &hash);
-    sh_hash_hex(&hash, actual);
-    if (strcmp(actual, hex) != 0) {
-        return sh_fail(err, SH_E_CORRUPT, "%s does not have the hash that is its name", path);
-    }
-    add_file(files, archive, hex, sh_buf_str(&bytes));
-    if (more && sh_json_parse(sh_buf_str(&bytes), SH_JSON_TEXT_MAX, &list, NULL) == 0) {
-        for (size_t i = 0; i < json_array_size(list); i++) {
-            struct sh_str kept = {NULL, 0};
-            const json_t *entry = json_array_get(list, i);
-            const char *kind = json_string_value(json_array_get(entry, 0));
-            const char *s = json_string_value(json_array_get(entry, 2));
-
-            kept = s ? sh_str(s) : kept;
-            if (kind && strcmp(kind, "f") == 0 && sh_hash_parse(kept, &hash) == 0) {
-                sh_hash_hex(&hash, actual);
-                note(more, actual, false);
-            }
-        }
-    }
+    json_array_append_new(files, json_pack("{s:s, s:I, s:s}", "name", name, "bytes",
+                                           (json_int_t)st.st_size, "sha256", hex));
     return 0;
 }
 
-/* Those that were named in `set`, but for `done`. */
-static int add_all(const json_t *set, const json_t *done, const char *folder, json_t *files,
-                   struct sh_buf *archive, json_t *more, struct sh_err *err) {
+int sh_blobs_list(const json_t *set, const char *folder, json_t *files, struct sh_err *err) {
+    sh_auto(sh_json_done) json_t *all = json_object();
     const char *hex;
     json_t *manifest;
     int r = 0;
 
     json_object_foreach((json_t *)(uintptr_t)set, hex, manifest) {
-        if (r == 0 && !json_object_get(done, hex)) {
-            r = add_one(hex, folder, files, archive, json_is_true(manifest) ? more : NULL, err);
+        json_object_set_new(all, hex, json_true());
+        if (r == 0 && json_is_true(manifest)) {
+            r = sh_blobs_of_manifest(folder, hex, all, err);
         }
+    }
+    json_object_foreach(all, hex, manifest) {
+        r = r == 0 ? list_one(hex, folder, files, err) : r;
     }
     return r;
 }
 
-int sh_blobs_export(json_t *set, const char *folder, json_t *files, struct sh_buf *archive,
-                    struct sh_err *err) {
-    sh_auto(sh_json_done) json_t *more = json_object();
-    int r = add_all(set, NULL, folder, files, archive, more, err);
-
-    return r ? r : add_all(more, set, folder, files, archive, NULL, err);
-}
-
-int sh_blob_import(const struct sh_hash *hash, struct sh_str bytes, const char *folder,
-                   struct sh_err *err) {
+int sh_blob_import(const struct sh_import *im, const struct sh_import_part *blob,
+                   const char *folder, struct sh_err *err) {
     char hex[SH_HASH_HEX_BYTES];
     sh_auto(sh_free_p) char *path = NULL;
 
     if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot make %s", folder);
     }
-    sh_hash_hex(hash, hex);
+    sh_hash_hex(&blob->hash, hex);
     path = sh_asprintf("%s/%s", folder, hex);
-    return sh_file_write_durable(path, bytes, 0400, err);
+    return sh_file_copy_durable(path, im->fd, blob->at, blob->bytes, 0400, err);
 }

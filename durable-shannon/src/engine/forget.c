@@ -18,10 +18,13 @@ static const enum sh_table of_task[] = {SH_TABLE_UPDATE, SH_TABLE_PUBLISHED, SH_
 struct forgetting {
     struct sh_engine *engine;
     size_t table; /* of of_task */
+    bool swept;   /* the sweep goes on when it is gone */
     char *id;
     sh_engine_json_fn cb;
     void *arg;
 };
+
+static void one_swept(struct sh_engine *e);
 
 static void forget_end(struct forgetting *x, const struct sh_err *err) {
     struct sh_engine *e = x->engine;
@@ -32,6 +35,9 @@ static void forget_end(struct forgetting *x, const struct sh_err *err) {
         x->cb(x->arg, done, err);
     }
     json_decref(done);
+    if (x->swept) {
+        one_swept(e);
+    }
     sh_free(x->id);
     sh_free(x);
     sh_engine_unpin(e);
@@ -229,36 +235,45 @@ static bool is_over(const struct sh_engine *e, const json_t *row, int64_t now_us
     return keep_ms > 0 && ended_us > 0 && ended_us < now_us - (int64_t)(keep_ms * 1000);
 }
 
-static void sweep_page(struct sh_engine *e, size_t offset);
+static void sweep_page(struct sh_engine *e);
 
-/* Those that stay are passed over; those that go make the next ones move up. */
+/* The next page follows when all that goes of this one is gone: never more than a page at once. */
+static void one_swept(struct sh_engine *e) {
+    if (--e->sweep_left == 0 && e->swept && !e->stopping) {
+        sweep_page(e);
+    }
+}
+
 static void rows_listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
     struct sh_engine *e = arg;
-    size_t stay = 0, n = json_array_size(records);
+    size_t n = json_array_size(records);
     int64_t now_us = sh_wall_us();
 
     (void)total;
-    for (size_t i = 0; !err && i < n; i++) {
+    e->swept = sh_free(e->swept);
+    if (!err && n == SWEEP_PAGE) {
+        e->swept =
+            sh_strdup(json_string_value(json_object_get(json_array_get(records, n - 1), "id")));
+    }
+    for (size_t i = 0; !err && i < n && !e->stopping; i++) {
         json_t *row = json_array_get(records, i);
-        if (is_over(e, row, now_us) && !e->stopping) {
-            struct forgetting *x = forgetting_new(e, sh_json_get_str(row, "id"), NULL, NULL);
+        struct sh_str id = sh_json_get_str(row, "id");
+        if (is_over(e, row, now_us) && !json_object_getn(e->forgetting, id.p, id.len)) {
+            struct forgetting *x = forgetting_new(e, id, NULL, NULL);
+            x->swept = true;
+            e->sweep_left++;
             row_read(x, row, NULL);
-        } else {
-            stay++;
         }
     }
-    e->sweep_offset += stay;
-    if (!err && n == SWEEP_PAGE && !e->stopping) {
-        sweep_page(e, e->sweep_offset);
-    }
+    one_swept(e); /* the page itself */
     sh_engine_unpin(e);
 }
 
-static void sweep_page(struct sh_engine *e, size_t offset) {
-    struct sh_store_filter f = {.uncounted = true, .offset = offset, .limit = SWEEP_PAGE};
+static void sweep_page(struct sh_engine *e) {
+    struct sh_store_filter f = {.uncounted = true, .after = e->swept, .limit = SWEEP_PAGE};
 
     e->pins++;
-    e->sweep_offset = offset;
+    e->sweep_left = 1;
     sh_store_list(e->store, SH_TABLE_WORKFLOW, &f, rows_listed, e);
 }
 
@@ -270,8 +285,8 @@ static void sweep(struct sh_timer *t) {
     sh_store_list(e->store, SH_TABLE_META, &f, notes_listed, e);
     sh_compactor_sweep(e);
     sh_blobs_sweep(e, NULL, NULL);
-    if (e->config.keep_ms || e->config.keep_failed_ms) {
-        sweep_page(e, 0);
+    if ((e->config.keep_ms || e->config.keep_failed_ms) && e->sweep_left == 0) {
+        sweep_page(e);
     }
     sh_timer_start(e->loop, t, SWEEP_NS, sweep);
 }
@@ -285,5 +300,6 @@ void sh_retention_start(struct sh_engine *e) {
 
 void sh_retention_stop(struct sh_engine *e) {
     sh_timer_stop(&e->sweep_timer);
+    e->swept = sh_free(e->swept);
     sh_blobs_stop(e);
 }

@@ -1,5 +1,6 @@
-/* Import: the archive is checked by a pool job, which also puts the module under modules/; then the
- * events go into the store in batches and the row, made from them, with the last. Until that row is
+/* Import: the archive is checked by a pool job, which also puts the module under modules/; then its
+ * events are read once more and go into the store, a batch at a time, the row, made from them, with
+ * the last. Nothing of it is in memory as a whole. Until that row is
  * there nobody sees the journal; what an interrupted import left is cut off by the next one. */
 #include "engine/export.h"
 #include "engine/export_blobs.h"
@@ -11,15 +12,19 @@
 
 #define BATCH_EVENTS 512
 #define BATCH_BLOBS 1000
-#define BATCH_BYTES (4 * SH_MIB)
+#define BATCH_BYTES (4 * SH_MIB) /* and the last event of them may have 8 more */
 
 struct import {
     struct sh_job job;
     struct sh_engine *engine;
-    struct sh_str archive; /* borrowed until the answer */
+    int fd; /* the archive */
     struct sh_import im;
     json_t *row;
-    size_t next;  /* event to be written */
+    struct sh_import_lines lines; /* events that are still to be written */
+    json_t *batch;                /* those that are being written: their lines */
+    struct sh_event_record events[BATCH_EVENTS];
+    size_t n_events;
+    uint64_t written;
     size_t blob;  /* to be recorded as named */
     bool whole;   /* the last of it is being written */
     bool remnant; /* an import was interrupted here */
@@ -33,7 +38,10 @@ static void import_end(struct import *x, const struct sh_err *err) {
 
     x->cb(x->arg, err ? NULL : x->row, err);
     json_decref(x->row);
+    json_decref(x->batch);
+    sh_import_lines_done(&x->lines);
     sh_import_done(&x->im);
+    sh_close_p(&x->fd);
     sh_free(x);
     sh_engine_unpin(e);
 }
@@ -83,41 +91,45 @@ static void row_end(json_t *row, const char *type, const json_t *body,
                         json_string(end_status(type, sh_json_get_str(body, "code"), ev->seq)));
 }
 
-/* An unfinished one stands still here: nobody but a fork goes on with it. */
-static json_t *row_of(const struct sh_import *im) {
-    const struct sh_event_record *last = &im->events[im->n_events - 1];
-    char head[SH_HASH_HEX_BYTES];
-    json_t *row;
+/* What one event says of the row. */
+static int row_learn(json_t *row, const struct sh_event_record *ev, struct sh_err *err) {
+    const char *type = sh_event_type(ev->type);
+    bool start = strcmp(type, "WorkflowStarted") == 0, compacted = strcmp(type, "Compacted") == 0;
+    sh_auto(sh_json_done) json_t *body = NULL, *state = NULL;
+    struct sh_event first;
 
-    sh_hash_hex(&last->hash, head);
-    row = json_pack("{s:i, s:s, s:s, s:I, s:I, s:s, s:O, s:I}", "v", 1, "id", im->id.s, "status",
-                    "imported", "updated_at", (json_int_t)last->time_us, "seq",
-                    (json_int_t)last->seq, "head", head, "signed",
-                    json_object_get(im->manifest, "signed"), "imported", (json_int_t)sh_wall_us());
-    for (size_t i = 0; i < im->n_events; i++) {
-        const struct sh_event_record *ev = &im->events[i];
-        const char *type = sh_event_type(ev->type);
-        bool start = strcmp(type, "WorkflowStarted") == 0, end = sh_event_is_final(ev->type);
-        bool compacted = strcmp(type, "Compacted") == 0;
-        sh_auto(sh_json_done) json_t *body = NULL;
-        if ((!start && !end && !compacted) ||
-            sh_json_parse(ev->body, 2 * SH_EVENT_BODY_MAX, &body, NULL) < 0) {
-            continue;
-        }
-        if (compacted) {
-            sh_auto(sh_json_done) json_t *state = NULL;
-            struct sh_event first;
-            if (sh_compacted_state(body, &state, NULL) == 0 &&
-                sh_compacted_kept(state, 0, &first)) {
-                row_start(row, first.body, first.time_us);
-            }
-        } else if (start) {
-            row_start(row, body, ev->time_us);
-        } else {
-            row_end(row, type, body, ev);
-        }
+    if (!start && !compacted && !sh_event_is_final(ev->type)) {
+        return 0;
     }
-    return row;
+    if (sh_json_parse(ev->body, 2 * SH_EVENT_BODY_MAX, &body, err) < 0) {
+        return -err->code;
+    }
+    if (start) {
+        row_start(row, body, ev->time_us);
+    } else if (!compacted) {
+        row_end(row, type, body, ev);
+    } else if (sh_compacted_state(body, &state, NULL) == 0 && sh_compacted_kept(state, 0, &first)) {
+        row_start(row, first.body, first.time_us);
+    }
+    return 0;
+}
+
+/* An unfinished one stands still here: nobody but a fork goes on with it. */
+static json_t *row_new(void) {
+    return json_pack("{s:i, s:s, s:I}", "v", 1, "status", "imported", "imported",
+                     (json_int_t)sh_wall_us());
+}
+
+static void row_finish(json_t *row, const struct sh_import *im, int64_t last_us,
+                       const struct sh_hash *last) {
+    char head[SH_HASH_HEX_BYTES];
+
+    sh_hash_hex(last, head);
+    json_object_set_new(row, "id", json_string(im->id.s));
+    json_object_set_new(row, "updated_at", json_integer(last_us));
+    json_object_set_new(row, "seq", json_integer((json_int_t)im->last));
+    json_object_set_new(row, "head", json_string(head));
+    json_object_set(row, "signed", json_object_get(im->manifest, "signed"));
 }
 
 /* ---- the pool's part ---- */
@@ -126,7 +138,7 @@ static int keep_blobs(struct import *x) {
     sh_auto(sh_free_p) char *folder = sh_asprintf("%s/blobs", x->engine->config.data_dir);
 
     for (size_t i = 0; i < x->im.n_blobs; i++) {
-        if (sh_blob_import(&x->im.blobs[i].hash, x->im.blobs[i].bytes, folder, &x->err) < 0) {
+        if (sh_blob_import(&x->im, &x->im.blobs[i], folder, &x->err) < 0) {
             return -x->err.code;
         }
     }
@@ -135,9 +147,10 @@ static int keep_blobs(struct import *x) {
 
 static int keep_modules(struct import *x) {
     for (size_t i = 0; i < x->im.n_modules; i++) {
-        sh_auto(sh_free_p) char *path = sh_modules_path(x->engine, &x->im.modules[i].hash);
+        const struct sh_import_part *m = &x->im.modules[i];
+        sh_auto(sh_free_p) char *path = sh_modules_path(x->engine, &m->hash);
         if (access(path, R_OK) < 0 &&
-            sh_file_write_durable(path, x->im.modules[i].bytes, 0400, &x->err) < 0) {
+            sh_file_copy_durable(path, x->fd, m->at, m->bytes, 0400, &x->err) < 0) {
             return -x->err.code;
         }
     }
@@ -145,8 +158,7 @@ static int keep_modules(struct import *x) {
 }
 
 /* Is it a journal that this program can read at all? */
-static int check_start(struct import *x) {
-    const struct sh_event_record *first = &x->im.events[0];
+static int check_start(const struct sh_event_record *first, struct sh_err *err) {
     struct sh_spec spec = {0};
     sh_auto(sh_json_done) json_t *body = NULL;
     int r;
@@ -154,68 +166,68 @@ static int check_start(struct import *x) {
     if (!sh_str_eqz(first->type, "WorkflowStarted")) {
         return sh_str_eqz(first->type, "Compacted")
                    ? 0
-                   : sh_fail(&x->err, SH_E_CORRUPT, "the journal has no beginning");
+                   : sh_fail(err, SH_E_CORRUPT, "the journal has no beginning");
     }
     sh_buf_init_sure(&spec.stdin_bytes, SH_INPUT_MAX * 2);
-    r = sh_json_parse(first->body, 2 * SH_EVENT_BODY_MAX, &body, &x->err);
+    r = sh_json_parse(first->body, 2 * SH_EVENT_BODY_MAX, &body, err);
     if (r == 0) {
-        r = sh_spec_parse(body, first->time_us, &spec, &x->err);
+        r = sh_spec_parse(body, first->time_us, &spec, err);
     }
     sh_spec_done(&spec);
     return r;
 }
 
+struct learning {
+    json_t *row;
+    uint64_t n;
+    int64_t last_us;
+    struct sh_hash head;
+};
+
+static int learn(void *arg, const struct sh_event_record *ev, struct sh_err *err) {
+    struct learning *l = arg;
+
+    l->last_us = ev->time_us;
+    l->head = ev->hash;
+    if (l->n++ == 0 && check_start(ev, err) < 0) {
+        return -err->code;
+    }
+    return row_learn(l->row, ev, err);
+}
+
 static void import_work(struct sh_job *job) {
     struct import *x = sh_container_of(job, struct import, job);
+    struct learning l = {.row = row_new()};
 
-    if (sh_import_read(x->archive, &x->im, &x->err) == 0 && check_start(x) == 0 &&
-        keep_modules(x) == 0 && keep_blobs(x) == 0) {
-        x->row = row_of(&x->im);
+    x->row = l.row;
+    if (sh_import_read(x->fd, learn, &l, &x->im, &x->err) == 0 && keep_modules(x) == 0 &&
+        keep_blobs(x) == 0) {
+        row_finish(x->row, &x->im, l.last_us, &l.head);
+        sh_import_lines_init(&x->lines, &x->im);
+    }
+}
+
+/* The next events to be written. */
+static void batch_work(struct sh_job *job) {
+    struct import *x = sh_container_of(job, struct import, job);
+    size_t bytes = 0;
+    int r = 1;
+
+    json_array_clear(x->batch);
+    x->n_events = 0;
+    while (x->n_events < BATCH_EVENTS && bytes < BATCH_BYTES && r > 0) {
+        json_t *line = NULL;
+        r = sh_import_next(&x->lines, &line, &x->events[x->n_events], &x->err);
+        if (r > 0) {
+            json_array_append_new(x->batch, line);
+            bytes += x->events[x->n_events++].body.len;
+        }
     }
 }
 
 /* ---- the store's part ---- */
 
-static void written(void *arg, const struct sh_err *err);
-
-static void write_next(struct import *x) {
-    struct sh_import *im = &x->im;
-    size_t n = 0, bytes = 0, n_puts = 0;
-    struct sh_blob_puts names = {0};
-    struct sh_put *puts = NULL;
-    sh_auto(sh_free_p) char *note = sh_asprintf("forget:%s", im->id.s);
-    sh_auto(sh_json_done) json_t *all = json_pack("{s:I}", "seq", (json_int_t)INT64_MAX);
-    struct sh_err err = {0};
-
-    while (x->next + n < im->n_events && n < BATCH_EVENTS &&
-           (n == 0 || bytes + im->events[x->next + n].body.len < BATCH_BYTES)) {
-        bytes += im->events[x->next + n++].body.len;
-    }
-    for (; names.n < 2 * BATCH_BLOBS && x->blob < im->n_blobs; x->blob++) {
-        char hex[SH_HASH_HEX_BYTES];
-        sh_hash_hex(&im->blobs[x->blob].hash, hex);
-        sh_blob_puts_name(&names, im->id.s, hex, im->events[im->n_events - 1].seq);
-    }
-    puts = sh_new_array(struct sh_put, names.n + 3);
-    if (x->next == 0 && x->remnant) {
-        puts[n_puts++] = (struct sh_put){SH_JOURNAL_CUT, sh_str(im->id.s), all};
-        puts[n_puts++] = (struct sh_put){SH_TABLE_META, sh_str(note), NULL};
-    }
-    if (x->next + n == im->n_events && x->blob == im->n_blobs) {
-        x->whole = true;
-        puts[n_puts++] = (struct sh_put){SH_TABLE_WORKFLOW, sh_str(im->id.s), x->row};
-    }
-    for (size_t i = 0; i < names.n; i++) {
-        puts[n_puts++] = names.v[i];
-    }
-    size_t first = x->next;
-    x->next += n;
-    if (sh_engine_append(x->engine, im->events + first, n, puts, n_puts, written, x, &err) < 0) {
-        import_end(x, &err);
-    }
-    sh_free(puts);
-    sh_blob_puts_done(&names);
-}
+static void write_next(struct import *x);
 
 static void written(void *arg, const struct sh_err *err) {
     struct import *x = arg;
@@ -225,6 +237,56 @@ static void written(void *arg, const struct sh_err *err) {
     } else {
         write_next(x);
     }
+}
+
+static void write_batch(struct import *x) {
+    struct sh_import *im = &x->im;
+    size_t n_puts = 0;
+    struct sh_blob_puts names = {0};
+    struct sh_put *puts = NULL;
+    sh_auto(sh_free_p) char *note = sh_asprintf("forget:%s", im->id.s);
+    sh_auto(sh_json_done) json_t *all = json_pack("{s:I}", "seq", (json_int_t)INT64_MAX);
+    struct sh_err err = {0};
+
+    for (; names.n < 2 * BATCH_BLOBS && x->blob < im->n_blobs; x->blob++) {
+        char hex[SH_HASH_HEX_BYTES];
+        sh_hash_hex(&im->blobs[x->blob].hash, hex);
+        sh_blob_puts_name(&names, im->id.s, hex, im->last);
+    }
+    puts = sh_new_array(struct sh_put, names.n + 3);
+    if (x->written == 0 && x->remnant) {
+        puts[n_puts++] = (struct sh_put){SH_JOURNAL_CUT, sh_str(im->id.s), all};
+        puts[n_puts++] = (struct sh_put){SH_TABLE_META, sh_str(note), NULL};
+    }
+    x->written += x->n_events;
+    if (x->written == im->n_events && x->blob == im->n_blobs) {
+        x->whole = true;
+        puts[n_puts++] = (struct sh_put){SH_TABLE_WORKFLOW, sh_str(im->id.s), x->row};
+    }
+    for (size_t i = 0; i < names.n; i++) {
+        puts[n_puts++] = names.v[i];
+    }
+    if (sh_engine_append(x->engine, x->events, x->n_events, puts, n_puts, written, x, &err) < 0) {
+        import_end(x, &err);
+    }
+    sh_free(puts);
+    sh_blob_puts_done(&names);
+}
+
+static void batch_done(struct sh_job *job) {
+    struct import *x = sh_container_of(job, struct import, job);
+
+    if (x->err.code) {
+        import_end(x, &x->err);
+    } else {
+        write_batch(x);
+    }
+}
+
+static void write_next(struct import *x) {
+    x->job.work = batch_work;
+    x->job.done = batch_done;
+    sh_loop_submit(x->engine->loop, SH_POOL_FILES, &x->job);
 }
 
 static void remnant_looked_up(void *arg, const struct sh_event_record *events, size_t n,
@@ -278,12 +340,13 @@ static void import_done(struct sh_job *job) {
     }
 }
 
-void sh_engine_import(struct sh_engine *e, struct sh_str archive, sh_engine_json_fn cb, void *arg) {
+void sh_engine_import(struct sh_engine *e, int fd, sh_engine_json_fn cb, void *arg) {
     struct import *x = sh_new(struct import);
 
     SH_ON_LOOP(e->loop);
     x->engine = e;
-    x->archive = archive;
+    x->fd = fd;
+    x->batch = json_array();
     x->cb = cb;
     x->arg = arg;
     x->job.work = import_work;

@@ -138,18 +138,6 @@ int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err
     return n < 0 ? sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path) : 0;
 }
 
-static int write_all(int fd, struct sh_str bytes) {
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.p, bytes.len);
-        if (n < 0 && errno != EINTR) {
-            return -1;
-        }
-        bytes.p += n > 0 ? n : 0;
-        bytes.len -= n > 0 ? (size_t)n : 0;
-    }
-    return 0;
-}
-
 static void sync_folder_of(const char *path) {
     const char *slash = strrchr(path, '/');
     sh_auto(sh_free_p) char *folder = sh_strndup0(path, slash ? (size_t)(slash - path) : 0);
@@ -160,7 +148,22 @@ static void sync_folder_of(const char *path) {
     }
 }
 
-static int file_write(const char *path, struct sh_str bytes, unsigned mode, bool durable,
+/* What a file is to hold: bytes, or those of another file. */
+struct content {
+    struct sh_str bytes;
+    int from; /* or -1 */
+    uint64_t at, n;
+};
+
+static int fill(int fd, const struct content *c, const char *path, struct sh_err *err) {
+    if (c->from >= 0) {
+        return sh_spool_copy(c->from, c->at, c->n, fd, NULL, err);
+    }
+    int r = sh_write_all(fd, c->bytes.p, c->bytes.len);
+    return r < 0 ? sh_fail_errno(err, SH_E_IO, -r, "cannot write %s", path) : 0;
+}
+
+static int file_write(const char *path, const struct content *content, unsigned mode, bool durable,
                       struct sh_err *err) {
     sh_auto(sh_free_p) char *temporary = sh_asprintf("%s.XXXXXX", path);
     sh_auto(sh_close_p) int fd = SH_FAULT_IO(file_make) ? -1 : mkostemp(temporary, O_CLOEXEC);
@@ -168,25 +171,31 @@ static int file_write(const char *path, struct sh_str bytes, unsigned mode, bool
     if (fd < 0) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot create a file beside %s", path);
     }
-    if (SH_FAULT_IO(file_write) || fchmod(fd, mode) < 0 || write_all(fd, bytes) < 0 ||
-        (durable && fsync(fd) < 0) || rename(temporary, path) < 0) {
-        int e = errno;
-        unlink(temporary);
-        return sh_fail_errno(err, SH_E_IO, e, "cannot write %s", path);
+    int r = fill(fd, content, path, err);
+    if (r == 0 && (SH_FAULT_IO(file_write) || fchmod(fd, mode) < 0 || (durable && fsync(fd) < 0) ||
+                   rename(temporary, path) < 0)) {
+        r = sh_fail_errno(err, SH_E_IO, errno, "cannot write %s", path);
     }
-    if (durable) {
+    if (r < 0) {
+        unlink(temporary);
+    } else if (durable) {
         sync_folder_of(path);
     }
-    return 0;
+    return r;
 }
 
 int sh_file_write(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err) {
-    return file_write(path, bytes, mode, false, err);
+    return file_write(path, &(struct content){.bytes = bytes, .from = -1}, mode, false, err);
 }
 
 int sh_file_write_durable(const char *path, struct sh_str bytes, unsigned mode,
                           struct sh_err *err) {
-    return file_write(path, bytes, mode, true, err);
+    return file_write(path, &(struct content){.bytes = bytes, .from = -1}, mode, true, err);
+}
+
+int sh_file_copy_durable(const char *path, int from, uint64_t at, uint64_t n, unsigned mode,
+                         struct sh_err *err) {
+    return file_write(path, &(struct content){.from = from, .at = at, .n = n}, mode, true, err);
 }
 
 /* A file under modules/. An engine that keeps nothing (--ephemeral) has nobody to outlive for. */
@@ -194,7 +203,8 @@ static int module_write(const struct sh_engine *e, const struct sh_hash *hash, s
                         struct sh_err *err) {
     sh_auto(sh_free_p) char *path = sh_modules_path(e, hash);
 
-    return file_write(path, bytes, 0400, e->config.observe, err);
+    return e->config.observe ? sh_file_write_durable(path, bytes, 0400, err)
+                             : sh_file_write(path, bytes, 0400, err);
 }
 
 /* ---- loading ---- */

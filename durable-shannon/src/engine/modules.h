@@ -38,5 +38,8 @@ int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err
  * its folder) where the file must outlive this process: what a restart makes again need not be. */
 int sh_file_write(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err);
 int sh_file_write_durable(const char *path, struct sh_str bytes, unsigned mode, struct sh_err *err);
+/* The same with n bytes of another file, from `at` on, which need not fit memory. */
+int sh_file_copy_durable(const char *path, int from, uint64_t at, uint64_t n, unsigned mode,
+                         struct sh_err *err);
 
 #endif

@@ -187,7 +187,8 @@ struct sh_engine {
     struct sh_compactor *compactor;
     struct sh_blobs blobs;
     struct sh_timer sweep_timer;
-    size_t sweep_offset;
+    char *swept;            /* the last task that the sweep has looked at, or NULL */
+    size_t sweep_left;      /* of the page: those that are still going */
     struct sh_sign_key key; /* of the data directory: heads are signed with it */
     unsigned pins;
     bool stopping, dead;

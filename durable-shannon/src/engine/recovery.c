@@ -24,7 +24,7 @@ struct loader {
 /* The workflows that were active when the last process ended. */
 struct recovery {
     struct sh_engine *engine;
-    size_t listed;
+    char *listed;     /* key of the last record */
     json_t *suspects; /* ids of those under which the process died: they come last */
     sh_store_done_fn cb;
     void *arg;
@@ -275,6 +275,7 @@ static void recovered(struct recovery *r, const struct sh_err *err) {
         sh_takeup_go_on(e);
     }
     json_decref(r->suspects);
+    sh_free(r->listed);
     sh_free(r);
     sh_engine_unpin(e);
 }
@@ -297,7 +298,11 @@ static void page_listed(void *arg, json_t *records, size_t total, const struct s
             sh_takeup_add(r->engine, id, NULL, NULL);
         }
     }
-    r->listed += total;
+    if (i > 0) {
+        sh_free(r->listed);
+        r->listed =
+            sh_strdup(json_string_value(json_object_get(json_array_get(records, i - 1), "id")));
+    }
     if (err || total < SH_STORE_LIST_MAX || r->engine->stopping) {
         recovered(r, err);
     } else {
@@ -308,7 +313,7 @@ static void page_listed(void *arg, json_t *records, size_t total, const struct s
 /* All are listed before the first is taken up: a page begins where the one before it ended, and
  * nothing may leave the table meanwhile. */
 static void list_next(struct recovery *r) {
-    struct sh_store_filter f = {.uncounted = true, .offset = r->listed, .limit = SH_STORE_LIST_MAX};
+    struct sh_store_filter f = {.uncounted = true, .after = r->listed, .limit = SH_STORE_LIST_MAX};
 
     sh_store_list(r->engine->store, SH_TABLE_ACTIVE, &f, page_listed, r);
 }

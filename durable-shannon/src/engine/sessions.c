@@ -10,9 +10,10 @@
 #define TITLE "title/"
 
 struct session_query {
-    struct sh_call call; /* name: the title; value: the record, or objects by session id */
-    size_t offset, limit, read;
-    json_t *titles; /* objects by session id; or the one record */
+    struct sh_call call; /* name: the title; value: the record, or those that may be shown */
+    size_t offset, limit, total, shown; /* shown: of the page, with their titles */
+    char *read;                         /* key of the last that was read, or NULL */
+    json_t *title;                      /* its record, when it is written */
 };
 
 static struct session_query *query_new(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb,
@@ -24,7 +25,8 @@ static struct session_query *query_new(struct sh_engine *e, struct sh_str id, sh
 }
 
 static void query_end(struct session_query *q, json_t *value, const struct sh_err *err) {
-    json_decref(q->titles);
+    sh_free(q->read);
+    json_decref(q->title);
     sh_call_end(&q->call, value, err);
 }
 
@@ -86,24 +88,56 @@ static int latest_first(const void *a, const void *b) {
     return sh_str_cmp(sh_json_get_str(y, "session"), sh_json_get_str(x, "session"));
 }
 
-static void page_end(struct session_query *q) {
-    size_t n = json_object_size(q->call.value), i = 0;
-    json_t **sorted = sh_new_array(json_t *, n + 1), *list = json_array(), *record, *page;
-    const char *id;
+/* The latest of those that were read so far: no more than up to the end of the page are kept. */
+static void keep_latest(struct session_query *q) {
+    size_t n = json_array_size(q->call.value), most = q->offset + q->limit;
+    json_t **sorted = sh_new_array(json_t *, n + 1), *kept = json_array();
 
-    json_object_foreach(q->call.value, id, record) {
-        json_t *title = json_object_get(json_object_get(q->titles, id), "title");
-        if (title) {
-            json_object_set(record, "title", title);
-        }
-        sorted[i++] = record;
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = json_array_get(q->call.value, i);
     }
     qsort(sorted, n, sizeof(json_t *), latest_first);
-    for (i = q->offset; i < n && i - q->offset < q->limit; i++) {
-        json_array_append(list, sorted[i]);
+    for (size_t i = 0; i < n && i < most; i++) {
+        json_array_append(kept, sorted[i]);
     }
     sh_free(sorted);
-    page = json_pack("{s:o, s:I}", "sessions", list, "total", (json_int_t)n);
+    json_decref(q->call.value);
+    q->call.value = kept;
+}
+
+static void next_title(struct session_query *q);
+
+static void title_of_page(void *arg, json_t *records, size_t total, const struct sh_err *err) {
+    struct session_query *q = arg;
+    json_t *title = json_object_get(json_array_get(records, 0), "title");
+
+    (void)total;
+    if (err) {
+        query_end(q, NULL, err);
+        return;
+    }
+    if (title) {
+        json_object_set(json_array_get(q->call.value, q->offset + q->shown), "title", title);
+    }
+    q->shown++;
+    next_title(q);
+}
+
+static void next_title(struct session_query *q) {
+    const char *id = json_string_value(
+        json_object_get(json_array_get(q->call.value, q->offset + q->shown), "session"));
+    json_t *list, *page;
+
+    if (id) {
+        sh_auto(sh_free_p) char *key = sh_asprintf(TITLE "%s", id);
+        sh_store_get(q->call.engine->store, SH_TABLE_SESSION, sh_str(key), title_of_page, q);
+        return;
+    }
+    list = json_array();
+    for (size_t i = 0; i < q->shown; i++) {
+        json_array_append(list, json_array_get(q->call.value, q->offset + i));
+    }
+    page = json_pack("{s:o, s:I}", "sessions", list, "total", (json_int_t)q->total);
     query_end(q, page, NULL);
     json_decref(page);
 }
@@ -111,7 +145,7 @@ static void page_end(struct session_query *q) {
 static void listed(void *arg, json_t *records, size_t total, const struct sh_err *err);
 
 static void list_next(struct session_query *q) {
-    struct sh_store_filter f = {.offset = q->read, .limit = SH_STORE_LIST_MAX};
+    struct sh_store_filter f = {.uncounted = true, .after = q->read, .limit = SH_STORE_LIST_MAX};
 
     sh_store_list(q->call.engine->store, SH_TABLE_SESSION, &f, listed, q);
 }
@@ -126,18 +160,19 @@ static void listed(void *arg, json_t *records, size_t total, const struct sh_err
         return;
     }
     json_array_foreach(records, i, record) {
-        const char *id = json_string_value(json_object_get(record, "session"));
-        /* By id, because a page may begin again with what the one before ended with. */
-        if (id) {
-            bool is_title = json_object_get(record, "title") != NULL;
-            json_object_set_new(is_title ? q->titles : q->call.value, id, json_deep_copy(record));
+        if (!json_object_get(record, "title")) {
+            json_array_append_new(q->call.value, json_deep_copy(record));
+            q->total++;
         }
     }
-    q->read += i;
-    if (i > 0 && q->read < total) {
+    keep_latest(q);
+    if (total == SH_STORE_LIST_MAX) {
+        sh_free(q->read);
+        q->read =
+            sh_strdup(json_string_value(json_object_get(json_array_get(records, i - 1), "id")));
         list_next(q);
     } else {
-        page_end(q);
+        next_title(q);
     }
 }
 
@@ -147,8 +182,7 @@ void sh_engine_session_list(struct sh_engine *e, size_t offset, size_t limit, sh
 
     q->offset = offset;
     q->limit = limit;
-    q->call.value = json_object();
-    q->titles = json_object();
+    q->call.value = json_array();
     list_next(q);
 }
 
@@ -179,8 +213,8 @@ static void write_now(void *arg, json_t *records, size_t total, const struct sh_
     }
     q->call.value = json_deep_copy(record);
     if (q->call.name) {
-        q->titles = json_pack("{s:s, s:s}", "session", q->call.id, "title", q->call.name);
-        puts[0].value = q->titles;
+        q->title = json_pack("{s:s, s:s}", "session", q->call.id, "title", q->call.name);
+        puts[0].value = q->title;
         json_object_set_new(q->call.value, "title", json_string(q->call.name));
     }
     if (sh_engine_append(q->call.engine, NULL, 0, puts, q->call.name ? 1 : 2, written, q, &why) <

@@ -24,6 +24,8 @@ struct sh_http {
     CURL *easy;
     struct curl_slist *headers;
     char *request_body, *unix_socket;
+    int body_file;
+    uint64_t body_file_at, body_file_bytes;
     struct sh_buf body;              /* bytes not yet told */
     struct sh_buf *response_headers; /* the caller's, or NULL */
     size_t max_response_bytes, body_bytes, header_bytes;

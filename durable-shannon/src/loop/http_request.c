@@ -225,11 +225,45 @@ static int on_before_request(void *arg, char *remote_ip, char *local_ip, int rem
     return allowed(h, &addr.any, name) ? CURL_PREREQFUNC_OK : CURL_PREREQFUNC_ABORT;
 }
 
+static size_t on_more_body(char *p, size_t size, size_t n, void *arg) {
+    struct sh_http *h = arg;
+    uint64_t left = h->body_file_bytes - h->body_file_at;
+    n = size * n < left ? size * n : (size_t)left;
+    if (sh_spool_read(h->body_file, h->body_file_at, p, n, &h->failure) < 0) {
+        return CURL_READFUNC_ABORT;
+    }
+    h->body_file_at += n;
+    return n;
+}
+
+/* A connection that was kept turned out to be gone: the body is sent again. */
+static int on_seek_body(void *arg, curl_off_t offset, int origin) {
+    struct sh_http *h = arg;
+    if (origin != SEEK_SET || offset < 0 || (uint64_t)offset > h->body_file_bytes) {
+        return CURL_SEEKFUNC_FAIL;
+    }
+    h->body_file_at = (uint64_t)offset;
+    return CURL_SEEKFUNC_OK;
+}
+
+static void set_body_file(struct sh_http *h, const struct sh_http_request *req) {
+    h->body_file = req->body_file;
+    h->body_file_bytes = req->body_file_bytes;
+    set(h, CURLOPT_POST, 1L);
+    set(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body_file_bytes);
+    set(h, CURLOPT_READFUNCTION, on_more_body);
+    set(h, CURLOPT_READDATA, h);
+    set(h, CURLOPT_SEEKFUNCTION, on_seek_body);
+    set(h, CURLOPT_SEEKDATA, h);
+}
+
 static void set_method(struct sh_http *h, const struct sh_http_request *req) {
     bool sends = req->body.len || strcmp(req->method, "POST") == 0 ||
                  strcmp(req->method, "PUT") == 0 || strcmp(req->method, "PATCH") == 0;
     h->head = strcmp(req->method, "HEAD") == 0;
-    if (sends) {
+    if (req->body_file_bytes) {
+        set_body_file(h, req);
+    } else if (sends) {
         h->request_body = sh_memdup(req->body.p, req->body.len);
         set(h, CURLOPT_POST, 1L);
         set(h, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)req->body.len);

@@ -67,6 +67,10 @@ struct sh_http_request {
     const char *method, *url;
     const char *const *headers; /* NULL-terminated "Name: value"; CR or LF in one is refused */
     struct sh_str body;         /* copied */
+    /* Not 0: the body is the first so many bytes of this file, the caller's until done or cancel.
+     * It is read on the loop: for commands that do nothing else. */
+    uint64_t body_file_bytes;
+    int body_file;
     size_t max_response_bytes;
     uint64_t timeout_ms, connect_timeout_ms; /* 0: no limit of the whole; curl's 300 s */
     const char *unix_socket;                 /* or NULL */

@@ -210,6 +210,7 @@ static void read_free(struct read *r) {
         sh_free((void *)(uintptr_t)r->filter.value[i]);
     }
     sh_free((void *)(uintptr_t)r->filter.prefix);
+    sh_free((void *)(uintptr_t)r->filter.after);
     sh_free(r->text);
     sh_free(r);
 }
@@ -323,6 +324,13 @@ static char *dup_or_null(const char *s) {
     return s ? sh_strdup(s) : NULL;
 }
 
+/* One that needs no quoting wherever it is written. */
+static bool plain_key(const char *key) {
+    return key[0] &&
+           !key[strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+                            ":_-./")];
+}
+
 void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_filter *f,
                    sh_store_records_fn cb, void *arg) {
     struct read *r = read_new(s, READ_LIST, (struct sh_str){0}, arg);
@@ -330,6 +338,7 @@ void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_fi
     r->records_cb = cb;
     r->filter = *f;
     r->filter.prefix = dup_or_null(f->prefix);
+    r->filter.after = dup_or_null(f->after);
     for (int i = 0; i < 2; i++) {
         bool both = f->member[i] && f->value[i];
         r->filter.member[i] = both ? sh_strdup(f->member[i]) : NULL;
@@ -341,6 +350,10 @@ void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_fi
     }
     if (!r->fail.code && f->uncounted && (f->prefix || f->newest_first || r->filter.member[0])) {
         sh_fail(&r->fail, SH_E_INVAL, "a page that is not counted is one of a whole table");
+    }
+    if (!r->fail.code && f->after && (!f->uncounted || !plain_key(f->after))) {
+        sh_fail(&r->fail, SH_E_INVAL,
+                "only a page that is not counted begins behind a key, of the characters of ids");
     }
     read_submit(s, r);
 }

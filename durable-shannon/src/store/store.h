@@ -117,8 +117,12 @@ struct sh_store_filter {
     const char *value[2];
     const char *prefix; /* keys that begin with this, or NULL */
     bool newest_first;
-    bool uncounted;       /* total is only this page's: nothing but the page is read. With neither
-                             conditions nor prefix, and in key order */
+    bool uncounted; /* total is only this page's: nothing but the page is read. With neither
+                       conditions nor prefix, and in key order */
+    /* Of an uncounted page: it begins behind this key, of which it needs no record, or NULL. So
+     * the next page costs what the first did, wherever it is; an offset is walked over. Characters
+     * of ids, and '/'. */
+    const char *after;
     size_t offset, limit; /* limit <= SH_STORE_LIST_MAX */
 };
 void sh_store_list(struct sh_store *s, enum sh_table t, const struct sh_store_filter *f,

@@ -233,6 +233,9 @@ static bool matches(const struct row *row, const struct sh_store_filter *f) {
     if (f->prefix && !sh_str_starts(row->key, sh_str(f->prefix))) {
         return false;
     }
+    if (f->after && sh_str_cmp(row->key, sh_str(f->after)) <= 0) {
+        return false;
+    }
     for (int i = 0; i < 2; i++) {
         if (f->member[i] && f->value[i] &&
             !sh_str_eqz(sh_json_get_str(row->record, f->member[i]), f->value[i])) {

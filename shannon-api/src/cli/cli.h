@@ -95,5 +95,12 @@ int sh_client_call(struct sh_client *c, const char *method, const char *path,
 int sh_client_fetch(struct sh_client *c, const char *method, const char *path,
                     const char *content_type, struct sh_str body, struct sh_buf *ret,
                     struct sh_err *err);
+/* The file that a GET is answered with, to the end of `to`. gives  its length
+ * fails  as sh_client_call; SH_E_IO */
+int sh_client_download(struct sh_client *c, const char *path, int to, uint64_t *ret_bytes,
+                       struct sh_err *err);
+/* A POST of the first so many bytes of a file, at least one, to a route that takes one. */
+int sh_client_upload(struct sh_client *c, const char *path, const char *content_type, int file,
+                     uint64_t bytes, json_t **ret, struct sh_err *err);
 
 #endif

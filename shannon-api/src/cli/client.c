@@ -51,11 +51,41 @@ void sh_client_close(struct sh_client *c) {
     sh_app_close(&c->app);
 }
 
+/* What a request sends: bytes, or the beginning of a file. */
+struct payload {
+    const char *type; /* NULL: application/json */
+    struct sh_str bytes;
+    int file; /* where file_bytes is not 0 */
+    uint64_t file_bytes;
+};
+
 struct call {
     struct sh_wait wait;
     int status;
-    struct sh_buf body;
+    struct sh_buf body;    /* of the answer, unless it is a file */
+    struct sh_buf headers; /* of the answer, of one that came over the socket */
+    int to;                /* where a file goes; -1: none is expected */
+    uint64_t file_bytes;   /* that went there */
+    struct sh_err err;     /* it did not */
 };
+
+static void keep(struct call *call, struct sh_str bytes) {
+    int r = call->err.code ? 0 : sh_write_all(call->to, bytes.p, bytes.len);
+    if (r < 0) {
+        sh_fail_errno(&call->err, SH_E_IO, -r, "cannot write what was asked for");
+    }
+    call->file_bytes += bytes.len;
+}
+
+static void http_data(void *arg, struct sh_str bytes) {
+    struct call *call = arg;
+    sh_buf_addc(&call->headers, '\0');
+    if (strstr(call->headers.p, ": " SH_EXPORT_TYPE)) { /* else it is an error's text */
+        keep(call, bytes);
+    } else {
+        sh_buf_add(&call->body, bytes.p, bytes.len);
+    }
+}
 
 static void http_done(void *arg, int status, struct sh_str body, uint64_t retry_after_ms,
                       const struct sh_err *err) {
@@ -67,21 +97,24 @@ static void http_done(void *arg, int status, struct sh_str body, uint64_t retry_
 }
 
 static int call_remote(struct sh_client *c, const char *method, const char *path,
-                       const char *content_type, struct sh_str body, struct call *call,
-                       struct sh_err *err) {
+                       const struct payload *payload, struct call *call, struct sh_err *err) {
     sh_auto(sh_free_p) char *url = sh_asprintf("http://localhost%s", path);
     sh_auto(sh_free_p) char *type =
-        sh_asprintf("Content-Type: %s", content_type ? content_type : "application/json");
+        sh_asprintf("Content-Type: %s", payload->type ? payload->type : "application/json");
     const char *const headers[] = {type, NULL};
     struct sh_http_request request = {
         .method = method,
         .url = url,
         .headers = headers,
-        .body = body,
-        .max_response_bytes = call->body.max - 1,
+        .body = payload->bytes,
+        .body_file = payload->file,
+        .body_file_bytes = payload->file_bytes,
+        .max_response_bytes = call->to < 0 ? call->body.max - 1 : SH_EXPORT_MAX,
         .timeout_ms = CALL_TIMEOUT_MS,
         .connect_timeout_ms = 5000,
         .unix_socket = c->app.dir.sock,
+        .response_headers = &call->headers,
+        .on_data = call->to < 0 ? NULL : http_data,
         .done = http_done,
         .arg = call,
     };
@@ -99,16 +132,48 @@ static int call_remote(struct sh_client *c, const char *method, const char *path
     return rc;
 }
 
+/* The file of a reply, piece by piece. */
+static void copy_file(struct call *call, const struct sh_request *r) {
+    char piece[64 * SH_KIB];
+    while (call->file_bytes < r->reply_bytes && !call->err.code) {
+        uint64_t left = r->reply_bytes - call->file_bytes;
+        size_t n = left < sizeof(piece) ? (size_t)left : sizeof(piece);
+        if (sh_spool_read(r->reply_file, call->file_bytes, piece, n, &call->err) == 0) {
+            keep(call, sh_strn(piece, n));
+        }
+    }
+}
+
 static void here_done(struct sh_request *r) {
     struct call *call = r->owner;
     call->status = r->status;
-    sh_buf_add(&call->body, r->reply.p, r->reply.len);
+    if (r->kind == SH_REPLY_FILE && call->to >= 0) {
+        copy_file(call, r);
+    } else {
+        sh_buf_add(&call->body, r->reply.p, r->reply.len);
+    }
     sh_wait_json(&call->wait, NULL, NULL);
 }
 
+/* A route's body: what it takes as a file is given as one, and as no other's. */
+static int give_body(struct sh_client *c, struct sh_request *r, const struct sh_route *route,
+                     const struct payload *payload, struct sh_err *err) {
+    uint64_t n = payload->file_bytes ? payload->file_bytes : payload->bytes.len;
+    if (n > sh_route_body_max(route)) {
+        return sh_fail(err, SH_E_LIMIT, "%llu bytes are too many; at most %llu are taken",
+                       (unsigned long long)n, (unsigned long long)sh_route_body_max(route));
+    }
+    if (sh_route_takes_file(route)) {
+        int fd = r->body_file = sh_spool_open(c->app.dir.path, err);
+        return fd < 0 ? fd : sh_spool_copy(payload->file, 0, n, fd, NULL, err);
+    }
+    r->body.max = (size_t)n + 1;
+    sh_buf_add(&r->body, payload->bytes.p, (size_t)n);
+    return 0;
+}
+
 static int call_here(struct sh_client *c, const char *method, const char *path,
-                     const char *content_type, struct sh_str body, struct call *call,
-                     struct sh_err *err) {
+                     const struct payload *payload, struct call *call, struct sh_err *err) {
     const char *mark = strchr(path, '?');
     sh_auto(sh_free_p) char *bare = sh_strndup0(path, mark ? (size_t)(mark - path) : strlen(path));
     struct sh_request *r = sh_request_new(&c->api, method, bare);
@@ -117,20 +182,34 @@ static int call_here(struct sh_client *c, const char *method, const char *path,
     r->trusted = true;
     r->on_reply = here_done;
     json_object_set_new(r->headers, "content-type",
-                        json_string(content_type ? content_type : "application/json"));
+                        json_string(payload->type ? payload->type : "application/json"));
     int rc = mark ? sh_request_query(r, sh_str(mark + 1), err) : 0;
     rc = rc < 0 ? rc : sh_route_find(method, bare, &route, err);
-    if (rc == 0 && body.len > sh_route_body_max(route)) {
-        rc = sh_fail(err, SH_E_LIMIT, "%zu bytes are too many; at most %zu are taken", body.len,
-                     sh_route_body_max(route));
-    }
+    rc = rc < 0 ? rc : give_body(c, r, route, payload, err);
     if (rc == 0) {
-        r->body.max = body.len + 1;
-        sh_buf_add(&r->body, body.p, body.len);
         sh_route_run(route, r);
         rc = sh_wait_run(&call->wait, err);
     }
     sh_request_free(r);
+    return rc;
+}
+
+/* gives  the body of a success in call->body, or what was a file in call->to */
+static int call_either(struct sh_client *c, const char *method, const char *path,
+                       const struct payload *payload, struct call *call, struct sh_err *err) {
+    call->wait.app = &c->app;
+    sh_buf_init(&call->headers, SH_HTTP_HEADER_BYTES_MAX);
+    int rc = c->remote ? call_remote(c, method, path, payload, call, err)
+                       : call_here(c, method, path, payload, call, err);
+    sh_buf_done(&call->headers);
+    if (rc == 0 && call->status >= 400) {
+        sh_auto(sh_json_done) json_t *value = NULL;
+        rc = sh_json_parse(sh_buf_str(&call->body), SH_JSON_TEXT_MAX, &value, err);
+        rc = rc < 0 ? rc : sh_client_error(call->status, value, err);
+    } else if (rc == 0 && call->err.code) {
+        *err = call->err;
+        rc = -err->code;
+    }
     return rc;
 }
 
@@ -150,19 +229,38 @@ int sh_client_error(int status, const json_t *body, struct sh_err *err) {
 int sh_client_fetch(struct sh_client *c, const char *method, const char *path,
                     const char *content_type, struct sh_str body, struct sh_buf *ret,
                     struct sh_err *err) {
-    struct call call = {.wait.app = &c->app};
+    struct call call = {.to = -1};
     sh_buf_init(&call.body, ret->max);
-    int rc = c->remote ? call_remote(c, method, path, content_type, body, &call, err)
-                       : call_here(c, method, path, content_type, body, &call, err);
-    if (rc == 0 && call.status >= 400) {
-        sh_auto(sh_json_done) json_t *value = NULL;
-        rc = sh_json_parse(sh_buf_str(&call.body), SH_JSON_TEXT_MAX, &value, err);
-        rc = rc < 0 ? rc : sh_client_error(call.status, value, err);
-    } else if (rc == 0) {
+    int rc = call_either(c, method, path, &(struct payload){.type = content_type, .bytes = body},
+                         &call, err);
+    if (rc == 0) {
         sh_buf_done(ret);
         *ret = call.body;
         call.body = (struct sh_buf){0};
     }
+    sh_buf_done(&call.body);
+    return rc;
+}
+
+int sh_client_download(struct sh_client *c, const char *path, int to, uint64_t *ret_bytes,
+                       struct sh_err *err) {
+    struct call call = {.to = to};
+    sh_buf_init(&call.body, SH_MIB);
+    int rc = call_either(c, "GET", path, &(struct payload){0}, &call, err);
+    sh_buf_done(&call.body);
+    if (rc == 0) {
+        *ret_bytes = call.file_bytes;
+    }
+    return rc;
+}
+
+int sh_client_upload(struct sh_client *c, const char *path, const char *content_type, int file,
+                     uint64_t bytes, json_t **ret, struct sh_err *err) {
+    struct call call = {.to = -1};
+    struct payload payload = {.type = content_type, .file = file, .file_bytes = bytes};
+    sh_buf_init(&call.body, SH_JSON_TEXT_MAX + 1);
+    int rc = call_either(c, "POST", path, &payload, &call, err);
+    rc = rc < 0 ? rc : sh_json_parse(sh_buf_str(&call.body), SH_JSON_TEXT_MAX, ret, err);
     sh_buf_done(&call.body);
     return rc;
 }

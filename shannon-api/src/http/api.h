@@ -25,16 +25,19 @@ struct sh_route;
 /* fails  SH_E_NOT_FOUND, SH_E_UNSUPPORTED (the path takes other methods, in the message) */
 int sh_route_find(const char *method, const char *path, const struct sh_route **ret,
                   struct sh_err *err);
-bool sh_route_is_public(const struct sh_route *route); /* needs no key */
-bool sh_route_is_stream(const struct sh_route *route); /* may take the key from the query */
-bool sh_route_is_mcp(const struct sh_route *route);    /* takes the key of /mcp, no other */
-size_t sh_route_body_max(const struct sh_route *route);
+bool sh_route_is_public(const struct sh_route *route);  /* needs no key */
+bool sh_route_is_stream(const struct sh_route *route);  /* may take the key from the query */
+bool sh_route_is_mcp(const struct sh_route *route);     /* takes the key of /mcp, no other */
+bool sh_route_takes_file(const struct sh_route *route); /* the body is a file: r->body_file */
+uint64_t sh_route_body_max(const struct sh_route *route);
 /* For what describes them: the i-th route, NULL after the last. */
 const struct sh_route *sh_route_at(size_t i);
 const char *sh_route_method(const struct sh_route *route);
 const char *sh_route_path(const struct sh_route *route); /* with its {id} */
 /* Carry it out: r replies once, now or later. */
 void sh_route_run(const struct sh_route *route, struct sh_request *r);
+
+#define SH_EXPORT_TYPE "application/x-tar"
 
 /* Handlers. r->id is the {id} of the path, checked against the form of ids; r->name its {name}. */
 void sh_handle_health(struct sh_request *r);

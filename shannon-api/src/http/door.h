@@ -28,6 +28,7 @@ struct sh_server {
     char *key, *mcp_key, *url;
     struct sh_list exchanges, streams, pipes, sockets;
     uv_timer_t heartbeat;
+    unsigned uploads;        /* pieces of files that are being written */
     unsigned beats, closing; /* handles whose close callback is still to come */
     bool draining;
 };
@@ -41,7 +42,12 @@ struct sh_exchange {
     struct sh_request *r;
     const struct sh_route *route;
     char *origin; /* an allowed one of another site, for CORS; or NULL */
-    size_t body_max;
+    uint64_t body_max, body_bytes, unread_bytes; /* came, and were passed over */
+    struct sh_upload {                           /* upload.c: of a body that is a file */
+        struct sh_job job;
+        bool writing;
+        struct sh_err err;
+    } upload;
     bool begun, too_large, dispatched, in_handler, suspended;
 };
 
@@ -49,6 +55,12 @@ void sh_door_kick(struct sh_door *door);
 /* The response's standard headers, with those of the request. */
 void sh_exchange_headers(const struct sh_exchange *x, struct MHD_Response *response);
 enum MHD_Result sh_exchange_error(struct sh_exchange *x, const struct sh_err *err);
+
+/* upload.c: more of a body that is a file. The connection may be suspended until a piece of it is
+ * there. */
+void sh_upload_add(struct sh_exchange *x, const char *data, size_t n);
+/* False: all of it is in the file, or x->upload.err tells why not. */
+bool sh_upload_wait(struct sh_exchange *x);
 
 /* sse.c, pipe_door.c and websocket.c: answer the exchange by opening its stream. */
 enum MHD_Result sh_sse_open(struct sh_exchange *x);

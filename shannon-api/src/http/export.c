@@ -2,7 +2,7 @@
 #include "http/api.h"
 #include "http/task_view.h"
 
-static void exported(void *arg, struct sh_str archive, const struct sh_err *err) {
+static void exported(void *arg, int archive, uint64_t bytes, const struct sh_err *err) {
     struct sh_request *r = arg;
     if (err) {
         sh_reply_error(r, err);
@@ -10,8 +10,7 @@ static void exported(void *arg, struct sh_str archive, const struct sh_err *err)
     }
     sh_auto(sh_free_p) char *name = sh_asprintf("attachment; filename=\"%s.tar\"", r->id);
     sh_reply_header(r, "Content-Disposition", name);
-    r->reply.max = archive.len + 1;
-    sh_reply_text(r, 200, "application/x-tar", archive);
+    sh_reply_file(r, 200, SH_EXPORT_TYPE, archive, bytes);
 }
 
 void sh_handle_export(struct sh_request *r) {
@@ -34,5 +33,7 @@ static void imported(void *arg, json_t *row, const struct sh_err *err) {
 }
 
 void sh_handle_import(struct sh_request *r) {
-    sh_engine_import(r->api->app->engine, sh_buf_str(&r->body), imported, r);
+    int archive = r->body_file;
+    r->body_file = -1;
+    sh_engine_import(r->api->app->engine, archive, imported, r);
 }

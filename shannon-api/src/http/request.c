@@ -16,6 +16,7 @@ struct sh_request *sh_request_new(struct sh_api *api, const char *method, const 
     r->reply_headers = json_object();
     sh_buf_init(&r->body, SH_HTTP_BODY_MAX);
     sh_buf_init(&r->reply, SH_JSON_TEXT_MAX);
+    r->body_file = r->reply_file = -1;
     return r;
 }
 
@@ -34,6 +35,8 @@ struct sh_request *sh_request_free(struct sh_request *r) {
     json_decref(r->reply_headers);
     sh_buf_done(&r->body);
     sh_buf_done(&r->reply);
+    sh_close_p(&r->body_file);
+    sh_close_p(&r->reply_file);
     if (r->pipe) {
         sh_pipe_leave(r->pipe);
     }
@@ -205,6 +208,14 @@ void sh_reply_text(struct sh_request *r, int status, const char *content_type, s
     sh_buf_add(&r->reply, text.p, text.len);
     r->content_type = content_type;
     finish(r, status, SH_REPLY_PLAIN);
+}
+
+void sh_reply_file(struct sh_request *r, int status, const char *content_type, int fd,
+                   uint64_t bytes) {
+    r->reply_file = fd;
+    r->reply_bytes = bytes;
+    r->content_type = content_type;
+    finish(r, status, SH_REPLY_FILE);
 }
 
 json_t *sh_error_json(const struct sh_err *err) {

@@ -9,7 +9,13 @@ struct sh_api;
 struct sh_request;
 struct sh_pipe;
 
-enum sh_reply_kind { SH_REPLY_PLAIN, SH_REPLY_SSE, SH_REPLY_WEBSOCKET, SH_REPLY_PIPE };
+enum sh_reply_kind {
+    SH_REPLY_PLAIN,
+    SH_REPLY_SSE,
+    SH_REPLY_WEBSOCKET,
+    SH_REPLY_PIPE,
+    SH_REPLY_FILE
+};
 
 /* What a stream handler asks the door to open. */
 struct sh_stream_ask {
@@ -27,6 +33,7 @@ struct sh_request {
     json_t *query;   /* object of strings, decoded */
     json_t *headers; /* object of strings, names in lower case: those that handlers read */
     struct sh_buf body;
+    int body_file;   /* the body of a route that takes it as a file; else -1 */
     bool trusted;    /* the operator asks: over the data directory's socket, or this process */
     bool can_stream; /* the door can carry SH_REPLY_SSE and SH_REPLY_WEBSOCKET */
 
@@ -39,6 +46,8 @@ struct sh_request {
     struct sh_buf reply;
     struct sh_stream_ask stream;
     struct sh_pipe *pipe; /* of SH_REPLY_PIPE, until the door takes it */
+    int reply_file;       /* of SH_REPLY_FILE, likewise; else -1 */
+    uint64_t reply_bytes; /* of it */
 
     void (*on_reply)(struct sh_request *r); /* once; may free r */
     void *owner;
@@ -70,6 +79,9 @@ void sh_reply_error(struct sh_request *r, const struct sh_err *err);
 void sh_reply_stream(struct sh_request *r, enum sh_reply_kind kind);
 /* An event stream that the handler goes on writing (pipe.h). */
 void sh_reply_pipe(struct sh_request *r, struct sh_pipe *pipe);
+/* The first so many bytes of a file, which is taken. */
+void sh_reply_file(struct sh_request *r, int status, const char *content_type, int fd,
+                   uint64_t bytes);
 /* Before the reply. */
 void sh_reply_header(struct sh_request *r, const char *name, const char *value);
 

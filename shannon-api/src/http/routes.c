@@ -6,13 +6,15 @@ struct sh_route {
     const char *method, *path;
     void (*run)(struct sh_request *r);
     bool is_public, is_stream, changes; /* changes: refused while the server stops */
-    size_t body_max;
+    uint64_t body_max;
+    bool takes_file;
 };
 
-#define ROUTE(method, path, handler) {#method, path, handler, false, false, false, 0}
-#define PUBLIC(method, path, handler) {#method, path, handler, true, false, false, 0}
-#define STREAM(method, path, handler) {#method, path, handler, false, true, false, 0}
-#define CHANGE(method, path, handler, max) {#method, path, handler, false, false, true, max}
+#define ROUTE(method, path, handler) {#method, path, handler, false, false, false, 0, false}
+#define PUBLIC(method, path, handler) {#method, path, handler, true, false, false, 0, false}
+#define STREAM(method, path, handler) {#method, path, handler, false, true, false, 0, false}
+#define CHANGE(method, path, handler, max) {#method, path, handler, false, false, true, max, false}
+#define TAKE(method, path, handler, max) {#method, path, handler, false, false, true, max, true}
 #define SMALL_BODY (64 * SH_KIB)
 #define SH_MCP_PATH "/mcp"
 
@@ -25,7 +27,7 @@ static const struct sh_route routes[] = {
     CHANGE(POST, "/api/v1/run", sh_handle_run, SH_HTTP_BODY_MAX),
     ROUTE(GET, "/api/v1/tasks", sh_handle_task_list),
     CHANGE(POST, "/api/v1/tasks/stream", sh_handle_submit_stream, SH_HTTP_BODY_MAX),
-    CHANGE(POST, "/api/v1/tasks/import", sh_handle_import, SH_EXPORT_MAX),
+    TAKE(POST, "/api/v1/tasks/import", sh_handle_import, SH_EXPORT_MAX),
     ROUTE(GET, "/api/v1/tasks/{id}", sh_handle_task_get),
     CHANGE(DELETE, "/api/v1/tasks/{id}", sh_handle_forget, SMALL_BODY),
     ROUTE(GET, "/api/v1/tasks/{id}/output", sh_handle_task_output),
@@ -147,7 +149,11 @@ const char *sh_route_path(const struct sh_route *route) {
     return route->path;
 }
 
-size_t sh_route_body_max(const struct sh_route *route) {
+bool sh_route_takes_file(const struct sh_route *route) {
+    return route->takes_file;
+}
+
+uint64_t sh_route_body_max(const struct sh_route *route) {
     return route->body_max;
 }
 

@@ -65,10 +65,9 @@ void sh_exchange_headers(const struct sh_exchange *x, struct MHD_Response *respo
     }
 }
 
-static enum MHD_Result queue(struct sh_exchange *x, int status, const char *type,
-                             struct sh_str body, enum MHD_ResponseMemoryMode mode) {
-    struct MHD_Response *response =
-        MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.p, mode);
+/* takes the response, which may be NULL */
+static enum MHD_Result queue_response(struct sh_exchange *x, int status, const char *type,
+                                      struct MHD_Response *response) {
     if (!response) {
         return MHD_NO;
     }
@@ -82,6 +81,23 @@ static enum MHD_Result queue(struct sh_exchange *x, int status, const char *type
     enum MHD_Result result = MHD_queue_response(x->connection, (unsigned)status, response);
     MHD_destroy_response(response);
     return result;
+}
+
+static enum MHD_Result queue(struct sh_exchange *x, int status, const char *type,
+                             struct sh_str body, enum MHD_ResponseMemoryMode mode) {
+    return queue_response(
+        x, status, type,
+        MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.p, mode));
+}
+
+/* The response takes the file. */
+static enum MHD_Result queue_file(struct sh_exchange *x) {
+    struct MHD_Response *response =
+        MHD_create_response_from_fd64(x->r->reply_bytes, x->r->reply_file);
+    if (response) {
+        x->r->reply_file = -1;
+    }
+    return queue_response(x, x->r->status, x->r->content_type, response);
 }
 
 enum MHD_Result sh_exchange_error(struct sh_exchange *x, const struct sh_err *err) {
@@ -102,6 +118,8 @@ static enum MHD_Result queue_reply(struct sh_exchange *x) {
         return sh_websocket_open(x);
     case SH_REPLY_PIPE:
         return sh_pipe_open(x);
+    case SH_REPLY_FILE:
+        return queue_file(x);
     case SH_REPLY_PLAIN:
         break;
     }
@@ -179,8 +197,8 @@ static int check_auth(struct sh_exchange *x, struct sh_err *err) {
 static int check_length(struct sh_exchange *x, struct sh_err *err) {
     const char *text = header(x, "Content-Length");
     if (text && sh_resume_after(text) > x->body_max) {
-        return sh_fail(err, SH_E_LIMIT, "the body has %s bytes; at most %zu are taken here", text,
-                       x->body_max);
+        return sh_fail(err, SH_E_LIMIT, "the body has %s bytes; at most %llu are taken here", text,
+                       (unsigned long long)x->body_max);
     }
     return 0;
 }
@@ -225,9 +243,14 @@ static int begin(struct sh_exchange *x, const char *method, const char *version,
         return rc;
     }
     x->body_max = sh_route_body_max(x->route);
-    x->r->body.max = x->body_max + 1;
     rc = check_auth(x, err);
-    return rc < 0 ? rc : check_length(x, err);
+    rc = rc < 0 ? rc : check_length(x, err);
+    if (rc == 0 && sh_route_takes_file(x->route)) {
+        rc = x->r->body_file = sh_spool_open(x->door->server->api->app->dir.path, err);
+    } else {
+        x->r->body.max = (size_t)x->body_max + 1;
+    }
+    return rc < 0 ? rc : 0;
 }
 
 /* A browser's question whether an allowed page of another origin may ask (Fetch standard, CORS). */
@@ -298,14 +321,18 @@ static void on_reply(struct sh_request *r) {
 }
 
 static enum MHD_Result take_body(struct sh_exchange *x, const char *data, size_t *n) {
-    if (x->too_large || x->r->body.len + *n > x->body_max) {
-        /* Chunked bodies show their length only now; the rest is read, up to as much again, so that
-         * the client gets to see the answer. */
-        x->too_large = true;
-        x->r->body.len += *n;
-        if (x->r->body.len > 2 * x->body_max + SH_MIB) {
+    bool is_file = x->r->body_file >= 0;
+    x->too_large = x->too_large || x->body_bytes + *n > x->body_max;
+    x->body_bytes += *n;
+    if (x->too_large || x->upload.err.code) {
+        /* Chunked bodies show their length only now; some of the rest is read, so that the client
+         * gets to see the answer. */
+        x->unread_bytes += *n;
+        if (x->unread_bytes > (is_file ? SH_HTTP_BODY_MAX : x->body_max) + SH_MIB) {
             return MHD_NO;
         }
+    } else if (is_file) {
+        sh_upload_add(x, data, *n);
     } else {
         sh_buf_add(&x->r->body, data, *n);
     }
@@ -317,8 +344,12 @@ static enum MHD_Result dispatch(struct sh_exchange *x) {
     struct sh_err err = {0};
     if (x->too_large) {
         x->r->body.len = 0;
-        sh_fail(&err, SH_E_LIMIT, "the body is larger than %zu bytes", x->body_max);
+        sh_fail(&err, SH_E_LIMIT, "the body is larger than %llu bytes",
+                (unsigned long long)x->body_max);
         return sh_exchange_error(x, &err);
+    }
+    if (x->upload.err.code) {
+        return sh_exchange_error(x, &x->upload.err);
     }
     x->dispatched = true;
     x->in_handler = true;
@@ -349,6 +380,9 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *connection, 
     }
     if (*data_len) {
         return take_body(x, data, data_len);
+    }
+    if (!x->dispatched && sh_upload_wait(x)) {
+        return MHD_YES;
     }
     return x->dispatched ? queue_reply(x) : dispatch(x);
 }
@@ -573,6 +607,9 @@ struct sh_server *sh_server_free(struct sh_server *s) {
     }
     sh_server_drain(s);
     answer_rest(s);
+    while (s->uploads) {
+        uv_run(sh_loop_uv(s->api->app->loop), UV_RUN_ONCE);
+    }
     /* Upgraded sockets close by callback, and the daemon waits for each of them without end. */
     while (!sh_list_empty(&s->sockets)) {
         uv_run(sh_loop_uv(s->api->app->loop), UV_RUN_ONCE);

@@ -100,11 +100,11 @@ static void run_here(struct call *c) {
     int rc = mark ? sh_request_query(c->r, sh_str(mark + 1), &c->err) : 0;
     rc = rc < 0 ? rc : sh_route_find(c->method, bare, &route, &c->err);
     if (rc == 0 && c->body) {
-        c->r->body.max = sh_route_body_max(route) + 1;
+        c->r->body.max = (size_t)sh_route_body_max(route) + 1;
         sh_json_dump(c->body, &c->r->body);
         if (c->r->body.failed) {
-            rc = sh_fail(&c->err, SH_E_LIMIT, "the request is larger than %zu bytes",
-                         sh_route_body_max(route));
+            rc = sh_fail(&c->err, SH_E_LIMIT, "the request is larger than %llu bytes",
+                         (unsigned long long)sh_route_body_max(route));
         }
     }
     if (rc < 0) {
