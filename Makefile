@@ -36,7 +36,7 @@ test: asan tsan fuzz ## every test, at the size that fits CI
 test-all: ## every test, the long sweeps included
 	@SHANNON_CRASH_ALL=1 SHANNON_LONG=1 SHANNON_FUZZ_SECONDS=300 $(MAKE) test
 test-dev: dev$(LINE) ## the tests without sanitizers and fuzzers
-	@ctest --preset dev$(LINE) -j$(JOBS)
+	@ctest --preset dev$(LINE) -j$(JOBS); status=$$?; scripts/skipped build/dev$(LINE); exit $$status
 test-lts: dev-48 ## the tests that reach Wasmtime, with its supported line 48
 	@scripts/test-lts -j$(JOBS)
 

@@ -7,8 +7,7 @@ import sys
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "lib"))
 import pinned  # noqa: E402
-
-SKIPPED = 77
+import skips  # noqa: E402
 
 
 def enter(build, requirements="client-requirements.txt", name="venv-client"):
@@ -19,7 +18,6 @@ def enter(build, requirements="client-requirements.txt", name="venv-client"):
     try:
         python = pinned.python(folder, HERE / requirements)
     except pinned.Missing as why:
-        print(f"SKIPPED SKIPPED SKIPPED: {why}", file=sys.stderr)
-        sys.exit(SKIPPED)
+        skips.skip(why)
     sys.stdout.flush()
     os.execv(python, [str(python), *sys.argv])

@@ -12,10 +12,12 @@ import sys
 import tarfile
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "crash"), str(TESTS / "lib")]
 import harness  # noqa: E402
+import skips  # noqa: E402
 
-SKIPPED, CASES = 77, 72
+CASES = 72
 # Two halves of about the same time: the runner takes the cases whose names contain a word.
 HALVES = (("rust/",), ("c/", "assemblyscript/"))
 MODES = (("--ephemeral",), ())
@@ -92,7 +94,6 @@ class WasiSuite(unittest.TestCase):
 
 if __name__ == "__main__":
     if suite() is None:
-        print("SKIPPED SKIPPED SKIPPED: there is no wasi-testsuite here; WASI_TESTSUITE=FOLDER (or "
-              ".tar.gz) names it", flush=True)
-        sys.exit(SKIPPED)
+        skips.skip("there is no wasi-testsuite here; WASI_TESTSUITE=FOLDER (or .tar.gz, of "
+                   "https://github.com/WebAssembly/wasi-testsuite, branch prod/testsuite-base) names it")
     unittest.main(verbosity=2)

@@ -13,24 +13,18 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "crash"), str(HERE.parent / "lib")]
 import harness  # noqa: E402
 import pinned  # noqa: E402
+import skips  # noqa: E402
 
-SKIPPED = 77
 ENVIRONMENT = {"A": "1", "B": "x=y", "EMPTY": "", "LANG": "C.UTF-8"}
 JOBS = 2
 
 
-def skip(why):
-    """No test was run: say so where nobody can miss it, and end with ctest's code for that."""
-    print(f"SKIPPED SKIPPED SKIPPED: {why}", flush=True)
-    sys.exit(SKIPPED)
-
-
-def oracle_python():
+def oracle_python(otherwise=skips.skip):
     """The interpreter of a virtual environment under the build folder that has the oracle."""
     try:
         return pinned.python(harness.BUILD / "oracle", HERE / "requirements.txt")
     except pinned.Missing as why:
-        return skip(f"without Wasmtime for Python there is nothing to compare with: {why}")
+        return otherwise(f"without Wasmtime for Python there is nothing to compare with: {why}")
 
 
 def tree(top):

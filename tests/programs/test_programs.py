@@ -3,7 +3,7 @@ They have to do what they do under Wasmtime's own WASI (or, for Python scripts, 
 own Python does), and their journals have to replay anywhere.
 
 They need compilers and downloads, so they run only when asked for: SHANNON_PROGRAMS=1, or
-SHANNON_LONG=1 as in `make test-all`. What is missing is skipped, and says so."""
+SHANNON_LONG=1 as in `make test-all`. What is missing is skipped, and says how to get it."""
 
 import os
 import pathlib
@@ -18,7 +18,8 @@ sys.path.insert(0, str(HERE.parent / "differential"))
 sys.path.insert(0, str(HERE.parent / "conformance"))
 from replays import Recorded, check  # noqa: E402
 from side_by_side import (  # noqa: E402
-    Case, harness, oracle_python, run_oracle, run_ours, skip, tree)
+    Case, harness, oracle_python, run_oracle, run_ours, tree)
+from skips import missing, rustc_for_wasi, skip, tool  # noqa: E402
 
 STDIN = b"one\ntwo\nthree three\n"
 PICTURE = b"""<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><defs>
@@ -29,11 +30,6 @@ FACTORS = b"""(set-option :produce-models true)(set-logic QF_BV)(declare-fun x (
 (declare-fun y () (_ BitVec 16))
 (assert (= (bvmul x y) #x1001))(assert (bvugt x #x0001))(assert (bvugt y #x0001))
 (assert (bvult x #x0100))(assert (bvult y #x0100))(check-sat)(get-value (x y))"""
-
-
-def missing(why):
-    print(f"SKIPPED SKIPPED SKIPPED: {why}", file=sys.stderr, flush=True)
-    raise unittest.SkipTest(why)
 
 
 def build(command, output, **more):
@@ -55,19 +51,8 @@ class Programs(unittest.TestCase):
         cls.kept = harness.BUILD / "programs"  # modules, between runs
         cls.kept.mkdir(parents=True, exist_ok=True)
 
-    def tool(self, name):
-        path = shutil.which(name)
-        return path or missing(f"there is no {name} here")
-
-    @staticmethod
-    def oracle():
-        try:
-            return oracle_python()
-        except SystemExit:  # it has said why
-            return missing("Wasmtime for Python cannot be installed")
-
     def same_as_wasmtime(self, name, cases):
-        expected = run_oracle(self.oracle(), self.folder / f"{name}-theirs", cases)
+        expected = run_oracle(oracle_python(missing), self.folder / f"{name}-theirs", cases)
         for way, flags, mapped in (("ephemeral", ["--ephemeral"], True), ("durable", [], True),
                                    ("private", ["--ephemeral"], False)):
             got = run_ours(self.folder / f"{name}-{way}", [self.data], cases, flags, mapped)
@@ -89,25 +74,16 @@ class Programs(unittest.TestCase):
         check(self, recorded)
 
     def go(self):
-        go = self.tool("go")
+        go = tool("go")
         env = {**os.environ, "GOOS": "wasip1", "GOARCH": "wasm", "GOFLAGS": "-mod=mod",
                "GOTOOLCHAIN": "local", "GOPROXY": "off"}
         module = self.kept / "go.wasm"
         return build([go, "build", "-ldflags=-s -w", "-o", module, "."], module, cwd=HERE / "go",
                      env=env)
 
-    def wasip1(self):
-        """rustc, if it can compile for WASI."""
-        rustc, target = self.tool("rustc"), "wasm32-wasip1"
-        library = subprocess.run([rustc, "--print", "target-libdir", "--target", target],
-                                 capture_output=True, text=True, check=False).stdout.strip()
-        if not list(pathlib.Path(library).glob("libstd-*.rlib")):
-            missing(f"this Rust has no {target}; `rustup target add {target}` installs it")
-        return rustc
-
     def rust(self):
         module = self.kept / "rust.wasm"
-        return build([self.wasip1(), "--edition", "2021", "-O", "--target", "wasm32-wasip1",
+        return build([rustc_for_wasi(), "--edition", "2021", "-O", "--target", "wasm32-wasip1",
                       HERE / "rust/main.rs", "-o", module], module)
 
     def packaged(self, name, path):
@@ -123,17 +99,17 @@ class Programs(unittest.TestCase):
     def python(self):
         named = os.environ.get("SHANNON_PYTHON_WASM")
         path = pathlib.Path(named) if named else harness.BUILD / "share/shannon/python.wasm"
-        return path if path.exists() else missing(f"CPython for WebAssembly is not at {path}")
+        return path if path.exists() else missing(f"CPython for WebAssembly is not at {path}; `make` puts it there")
 
     def ripgrep(self):
         named, folder = os.environ.get("SHANNON_RIPGREP_WASM"), self.kept / "ripgrep"
         module = pathlib.Path(named) if named else folder / "bin/rg.wasm"
         if module.exists():
             return module
-        self.wasip1()
+        rustc_for_wasi()
         env = {**os.environ, "CARGO_TARGET_DIR": str(folder / "target"),
                "CARGO_PROFILE_RELEASE_LTO": "off", "CARGO_PROFILE_RELEASE_DEBUG": "0"}
-        return build([self.tool("cargo"), "install", "ripgrep", "--version", "14.1.1", "--locked",
+        return build([tool("cargo"), "install", "ripgrep", "--version", "14.1.1", "--locked",
                       "--quiet", "--target", "wasm32-wasip1", "--root", folder], module, env=env)
 
     def test_go(self):

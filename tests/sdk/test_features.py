@@ -107,7 +107,7 @@ class Features(unittest.TestCase):
 
     def scripted(self, language):
         if not (harness.BUILD / "share/shannon/python.wasm").exists():
-            toolchains.missing("there is no python.wasm here")
+            toolchains.missing("there is no python.wasm here; `make` puts it into share/shannon")
         row, _ = self.ended(self.start(language, "python"))
         self.assertEqual((row["output"]["stdout"], row["output"]["exit_status"]), ("42\n", 0))
 

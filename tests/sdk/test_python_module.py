@@ -10,8 +10,10 @@ import shutil
 import sys
 import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "crash"), str(TESTS / "lib")]
 import harness  # noqa: E402
+import skips  # noqa: E402
 from harness import BIN, BUILD, shannon  # noqa: E402
 
 SUM = b"""
@@ -50,8 +52,7 @@ class PythonModule(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         if not (BUILD / "share/shannon/python.wasm").exists():
-            print("SKIPPED: there is no python.wasm here", file=sys.stderr)
-            raise unittest.SkipTest("no interpreter")
+            skips.missing("there is no python.wasm here; `make` puts it into share/shannon")
         folder = harness.temporary_folder()
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)

@@ -5,29 +5,18 @@ import pathlib
 import shutil
 import subprocess
 import sys
-import unittest
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
+TESTS = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS / "crash"), str(TESTS / "lib")]
 import harness  # noqa: E402
 from harness import BUILD, SOURCE  # noqa: E402
+from skips import WASI as RUST_TARGET, missing, rustc_for_wasi, tool  # noqa: E402
 
 SDK = SOURCE / "sdk"
 KEPT = BUILD / "sdk-tests"  # modules, between runs
 LANGUAGES = ("c", "cpp", "rust", "go", "python")  # and TinyGo: test_tinygo.py
 WASI = "--target=wasm32-wasi"
 NEEDED = ("c", "cpp")  # Debian packages, which the build itself needs
-
-
-def missing(why):
-    print(f"SKIPPED SKIPPED SKIPPED: {why}", file=sys.stderr, flush=True)
-    raise unittest.SkipTest(why)
-
-
-def tool(*names):
-    for name in names:
-        if shutil.which(name):
-            return shutil.which(name)
-    return missing(f"there is no {' or '.join(names)} here")
 
 
 def compiler(*command, **more):
@@ -49,17 +38,15 @@ def cpp(source, output):
         compiler(tool("clang-19"), WASI, "-O2", f"-I{SDK}/c", "-c", part, "-o", objects[-1])
     clang = tool("clang++-19")
     if not list(pathlib.Path("/").glob("usr/include/wasm32-wasi/c++/v1/optional")):
-        missing("there is no C++ library for WASI here: Debian's libc++-19-dev-wasm32")
+        missing("there is no C++ library for WASI here (Debian: apt-get install "
+                "libc++-19-dev-wasm32 libc++abi-19-dev-wasm32)")
     compiler(clang, WASI, "-std=c++17", "-fno-exceptions", "-O2", "-Wall", "-Wextra", "-Werror",
              f"-I{SDK}/c", f"-I{SDK}/cpp", source, *objects, "-o", output)
 
 
 def rust(source, output):
-    cargo, target = tool("cargo"), "wasm32-wasip1"
-    libraries = subprocess.run([tool("rustc"), "--print", "target-libdir", "--target", target],
-                               capture_output=True, text=True, check=False).stdout.strip()
-    if not list(pathlib.Path(libraries).glob("libstd-*.rlib")):
-        missing(f"this Rust has no {target}: `rustup target add {target}` installs it")
+    cargo = tool("cargo")
+    rustc_for_wasi()
     crate = output.with_suffix(".crate")
     (crate / "src").mkdir(parents=True, exist_ok=True)
     shutil.copy(source, crate / "src/main.rs")
@@ -75,12 +62,12 @@ serde_json = "1"
 [workspace]
 """)
     env = {**os.environ, "CARGO_TARGET_DIR": str(KEPT / "rust-target")}
-    build = (cargo, "build", "--quiet", "--release", "--target", target)
+    build = (cargo, "build", "--quiet", "--release", "--target", RUST_TARGET)
     try:
         compiler(*build, "--offline", cwd=crate, env=env)
     except AssertionError:  # serde is not in the cache yet
         compiler(*build, cwd=crate, env=env)
-    shutil.copy(KEPT / f"rust-target/{target}/release/agent.wasm", output)
+    shutil.copy(KEPT / f"rust-target/{RUST_TARGET}/release/agent.wasm", output)
 
 
 def go_module(source, output):
@@ -121,7 +108,7 @@ def tinygo(source, output):
 def python(source, output):
     if "SHANNON_PYTHON_WASM" not in os.environ and not \
             (BUILD / "share/shannon/python.wasm").exists():
-        missing("there is no python.wasm here")
+        missing("there is no python.wasm here; `make` puts it into share/shannon")
     shutil.copy(source, output)
 
 
