@@ -38,7 +38,17 @@ if(NOT EXISTS ${api_dir}/main.c)
 endif()
 
 add_executable(shannon ${api_dir}/main.c)
-add_custom_target(python-image ALL DEPENDS ${share}/python-image.wasm)
+# What scripts import, compiled by the interpreter; known by what it is made of, and kept, too.
+add_custom_command(
+    OUTPUT ${share}/python/shannon.pyc
+    COMMAND ${CMAKE_SOURCE_DIR}/scripts/python-module ${CMAKE_BINARY_DIR}/bin/shannon
+            ${share}/python.wasm ${CMAKE_SOURCE_DIR}/sdk/python/shannon.py
+            ${share}/python/shannon.pyc
+    DEPENDS ${share}/python.wasm ${CMAKE_SOURCE_DIR}/scripts/python-module
+            ${CMAKE_SOURCE_DIR}/sdk/python/shannon.py
+    COMMENT "Compiling what scripts import"
+    VERBATIM)
+add_custom_target(python-image ALL DEPENDS ${share}/python-image.wasm ${share}/python/shannon.pyc)
 add_dependencies(python-image shannon python-wasm)
 target_include_directories(shannon PRIVATE ${CMAKE_SOURCE_DIR}/native/include)
 add_dependencies(shannon sdk)

@@ -48,7 +48,7 @@ struct durable_options {
     const char *compiler; /* path of the program `shannon`, whose child compiles modules; NULL: the
                              installed one, else the first in PATH */
     const char *python;   /* path of the interpreter's module, or NULL: no scripts. What they import
-                             as shannon is python/shannon.py beside it, if that is there */
+                             as shannon is python/shannon.pyc beside it, or shannon.py */
     const char *policy;   /* JSON of a policy, or NULL: the default one */
     bool attended;        /* durable_approvals is looked at: "ask" waits for durable_decide */
     unsigned executors;   /* 0: one per core */

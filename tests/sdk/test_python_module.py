@@ -98,6 +98,21 @@ class PythonModule(unittest.TestCase):
         done = self.run_script(SUM, check=1)
         self.assertIn(b"another version", done.stderr)
 
+    def test_it_is_compiled_as_it_ships(self):
+        data = self.folder / "shipped"
+        path = self.folder / "compiled.py"
+        path.write_bytes(SUM + b"print(shannon.__file__)\n")
+        done = shannon("run", path, "--data-dir", data, check=0, timeout=300)
+        self.assertEqual(done.stdout, b"42 ['main.py', 'shannon.pyc']\n/shannon.pyc\n", done.stderr)
+        listed = json.loads(shannon("tasks", "--json", "--data-dir", data, check=0).stdout)
+        task = listed["tasks"][0]["task_id"]
+        self.assertEqual(self.verified(task, data)[0], True)
+        # Another interpreter may not understand it.
+        python = BUILD / "share/shannon/python.wasm"
+        done = shannon("run", path, "--data-dir", data, check=0, timeout=300,
+                       env=harness.clean_environment(SHANNON_PYTHON_WASM=python))
+        self.assertEqual(done.stdout, b"42 ['main.py', 'shannon.py']\n/shannon.py\n", done.stderr)
+
     def test_it_brings_no_other_module_in_python(self):
         done = self.run_script(b"""
 import sys

@@ -26,6 +26,26 @@ START_TEST(the_device_alone_is_no_wish_for_it) {
 }
 END_TEST
 
+START_TEST(its_bytes_say_what_it_is_called) {
+    static const struct {
+        const char *bytes;
+        size_t len;
+        const char *name;
+    } rows[] = {
+        {"", 0, "shannon.py"},
+        {"\"\"\"What an agent is written against.\"\"\"\n", 41, "shannon.py"},
+        {"a=\r\n    1 # a source", 22, "shannon.py"}, /* whatever its lines end with */
+        {"\xcb\r\r\n\1\0\0\0hashhash", 16, "shannon.pyc"},
+        {"\xcb\r\r\n\0\0\0\0timesize\xe3", 17, "shannon.pyc"},
+        {"\xcb\r\r\n\1\0\0\0hashhas", 15, "shannon.py"},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        ck_assert_str_eq(sh_pysdk_name(sh_strn(rows[i].bytes, rows[i].len)), rows[i].name);
+    }
+}
+END_TEST
+
 /* A start with that module, or without one. */
 static int parsed(const char *module, struct sh_spec *ret) {
     struct sh_err err = {0};
@@ -64,8 +84,9 @@ END_TEST
 
 static Suite *suite(void) {
     const TTest *const tests[] = {
-        a_script_that_names_it_wants_it, the_device_alone_is_no_wish_for_it,
-        a_start_without_it_is_one_of_an_older_version, a_start_that_names_no_hash_is_corrupt, NULL};
+        a_script_that_names_it_wants_it,       its_bytes_say_what_it_is_called,
+        the_device_alone_is_no_wish_for_it,    a_start_without_it_is_one_of_an_older_version,
+        a_start_that_names_no_hash_is_corrupt, NULL};
     return sh_suite("engine_pysdk", tests);
 }
 SH_TEST_MAIN(suite)

@@ -37,7 +37,7 @@ struct sh_engine_config {
     bool observe;                   /* false: --ephemeral, mapped directories are not recorded */
     const char *default_agent;      /* name of a registered module */
     const char *python;             /* path of the CPython module, or NULL: scripts are refused */
-    const char *python_module;      /* path of shannon.py, which scripts import, or NULL */
+    const char *python_module;      /* path of what scripts import: shannon.py or .pyc, or NULL */
     const char *python_image;       /* path of the same after its start (image.c), or NULL */
     bool passive;  /* unfinished workflows stay where they are (commands that only look, `shannon
                       run`); what is submitted or asked for now is carried out all the same */

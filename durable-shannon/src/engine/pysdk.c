@@ -42,10 +42,18 @@ bool sh_pysdk_wanted(struct sh_str script) {
     return false;
 }
 
+/* A .pyc begins with two bytes of CPython's version, CR and LF, then flags, of which 0 to 3 are
+ * known (PEP 552). A source has no NUL. */
+const char *sh_pysdk_name(struct sh_str bytes) {
+    bool compiled = bytes.len >= 16 && bytes.p[2] == '\r' && bytes.p[3] == '\n' && !bytes.p[5] &&
+                    !bytes.p[6] && !bytes.p[7];
+
+    return compiled ? NAME ".pyc" : NAME ".py";
+}
+
 int sh_pysdk_place(const struct sh_engine *e, const struct sh_spec *spec, struct sh_str script,
                    const char *workspace, struct sh_err *err) {
     sh_auto(sh_free_p) char *from = sh_modules_path(e, &spec->python_module);
-    sh_auto(sh_free_p) char *to = sh_asprintf("%s/" NAME ".py", workspace);
     sh_auto(sh_buf_done) struct sh_buf bytes;
     struct sh_hash actual;
     int r;
@@ -65,5 +73,7 @@ int sh_pysdk_place(const struct sh_engine *e, const struct sh_spec *spec, struct
                        "have the hash that is its name; put the original back",
                        from);
     }
+    sh_auto(sh_free_p) char *to =
+        sh_asprintf("%s/%s", workspace, sh_pysdk_name(sh_buf_str(&bytes)));
     return sh_file_write(to, sh_buf_str(&bytes), 0644, err);
 }

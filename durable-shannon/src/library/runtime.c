@@ -147,13 +147,20 @@ static int open_policy(struct durable *d, struct sh_err *err) {
                            &d->policy, err);
 }
 
-/* As installed: shannon.py in a folder beside the interpreter. NULL where it is not there. */
+/* As installed: shannon.py in a folder beside the interpreter, or what the interpreter made of it.
+ * NULL where neither is there. */
 static char *python_module(const char *python) {
+    static const char *const names[] = {"shannon.pyc", "shannon.py"};
     const char *slash = python ? strrchr(python, '/') : NULL;
-    char *path =
-        slash ? sh_asprintf("%.*s/python/shannon.py", (int)(slash - python), python) : NULL;
 
-    return path && access(path, R_OK) == 0 ? path : sh_free(path);
+    for (size_t i = 0; slash && i < sizeof(names) / sizeof(names[0]); i++) {
+        char *path = sh_asprintf("%.*s/python/%s", (int)(slash - python), python, names[i]);
+        if (access(path, R_OK) == 0) {
+            return path;
+        }
+        sh_free(path);
+    }
+    return NULL;
 }
 
 static int open_engine(struct durable *d, struct sh_err *err) {

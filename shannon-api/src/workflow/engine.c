@@ -248,10 +248,18 @@ static void engine_fatal(void *arg, const struct sh_err *err) {
     sh_loop_stop(app->loop);
 }
 
+/* What scripts import: compiled, where it runs in the interpreter that it was compiled by. NULL
+ * where there is none. */
+static char *python_module_path(bool shipped) {
+    sh_auto(sh_free_p) char *source = sh_share_path("python/shannon.py");
+    sh_auto(sh_free_p) char *compiled = source && shipped ? sh_asprintf("%sc", source) : NULL;
+    return compiled && access(compiled, R_OK) == 0 ? sh_take(&compiled) : sh_take(&source);
+}
+
 static int open_engine(struct sh_app *app, struct sh_err *err) {
     const char *python = getenv("SHANNON_PYTHON_WASM");
     sh_auto(sh_free_p) char *shipped = python ? NULL : sh_share_path("python.wasm");
-    sh_auto(sh_free_p) char *python_module = sh_share_path("python/shannon.py");
+    sh_auto(sh_free_p) char *python_module = python_module_path(python == NULL);
     sh_auto(sh_free_p) char *image = python ? NULL : sh_share_path("python-image.wasm");
     struct sh_engine_config config = {
         .loop = app->loop,
