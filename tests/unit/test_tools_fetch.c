@@ -1,5 +1,5 @@
 /* web_fetch: pages as text, and what stands in the way of fetching them. The reader is this very
- * program, started again. */
+ * program, started again, and so is a pdftotext that never ends. */
 #include "lib/check_main.h"
 #include "lib/web_fixture.h"
 
@@ -12,6 +12,9 @@
 __attribute__((constructor)) static void maybe_reader(int argc, char **argv) {
     if (argc > 1 && strcmp(argv[1], "read-worker") == 0) {
         _exit(sh_read_worker_main(argc - 1, argv + 1));
+    }
+    while (argc > 0 && strcmp(argv[0], "pdftotext") == 0) { /* a reader that never ends */
+        pause();
     }
 }
 
@@ -343,6 +346,184 @@ START_TEST(a_cancel_is_silent_at_every_stage) {
 }
 END_TEST
 
+/* Several fetches at a time. */
+struct one {
+    struct web *w;
+    struct sh_tool_run *run;
+    bool done;
+    int code;
+    char message[512];
+};
+
+static bool one_may_reach(void *arg, const struct sh_net_rule *what, bool written_out) {
+    const struct one *o = arg;
+    return web_may_reach(o->w, what, written_out);
+}
+
+static void one_done(void *arg, const struct sh_tool_outcome *outcome) {
+    struct one *o = arg;
+    ck_assert(!o->done);
+    o->done = true;
+    o->code = outcome->err ? outcome->err->code : 0;
+    snprintf(o->message, sizeof(o->message), "%s", outcome->err ? outcome->err->message : "");
+    sh_loop_stop(o->w->loop);
+}
+
+static void one_start(struct web *w, struct one *o, const char *path, uint64_t timeout_ms) {
+    char text[64];
+    struct sh_err err = {0};
+    if (!w->tools) {
+        sh_assert_ok(sh_tools_new(w->loop, &w->config, &w->tools, &err), &err);
+    }
+    snprintf(text, sizeof(text), "{\"url\":\"%%s%s\"}", path);
+    sh_auto(sh_json_done) json_t *args = web_args(w, text);
+    *o = (struct one){.w = w};
+    struct sh_tool_call call = {
+        .tool = sh_tools_find(w->tools, SH_STR("web_fetch")),
+        .args = args,
+        .idempotency_key = "wf-1:0",
+        .timeout_ms = timeout_ms,
+        .may_reach = one_may_reach,
+        .done = one_done,
+        .arg = o,
+    };
+    sh_assert_ok(sh_tools_call(w->tools, &call, &o->run, &err), &err);
+}
+
+static void all_done(struct web *w, const struct one *ones, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        while (!ones[i].done) {
+            sh_loop_run(w->loop);
+        }
+    }
+}
+
+/* How many requests for this path the server saw. */
+static size_t asked(const struct web *w, const char *path) {
+    size_t n = 0;
+    sh_auto(sh_json_done) json_t *log = web_log(w);
+    for (size_t i = 0; i < json_array_size(log); i++) {
+        n += sh_str_eqz(sh_json_get_str(json_array_get(log, i), "path"), path);
+    }
+    return n;
+}
+
+#define PAGE "\"/p\":{\"headers\":{\"Content-Type\":\"text/html\"},\"body\":\"<p>hello\"}"
+
+START_TEST(of_many_fetches_one_asks_for_the_rules) {
+    struct web w;
+    struct one ones[20];
+    begin(&w, "{\"/robots.txt\":{\"status\":404,\"delay_ms\":300}," PAGE "}");
+    for (size_t i = 0; i < 20; i++) {
+        one_start(&w, &ones[i], "/p", 20000);
+    }
+    all_done(&w, ones, 20);
+    for (size_t i = 0; i < 20; i++) {
+        ck_assert_msg(ones[i].code == 0, "%s", ones[i].message);
+    }
+    ck_assert_uint_eq(asked(&w, "/robots.txt"), 1);
+    ck_assert_uint_eq(asked(&w, "/p"), 20);
+    web_end(&w);
+}
+END_TEST
+
+START_TEST(where_the_one_that_asks_is_gone_the_next_one_does) {
+    struct web w;
+    struct one ones[5];
+    begin(&w, "{\"/robots.txt\":{\"status\":404,\"delay_ms\":700}," PAGE "}");
+    for (size_t i = 0; i < 5; i++) {
+        one_start(&w, &ones[i], "/p", i == 1 ? 300 : 20000);
+    }
+    sh_tool_cancel(ones[2].run);
+    sh_tool_cancel(ones[0].run); /* the second asks, and gives up while it does */
+    all_done(&w, ones + 3, 2);
+    ck_assert(!ones[0].done && !ones[2].done);
+    ck_assert_int_eq(ones[1].code, SH_E_TIMEOUT);
+    ck_assert_msg(ones[3].code == 0, "%s", ones[3].message);
+    ck_assert_msg(ones[4].code == 0, "%s", ones[4].message);
+    ck_assert_uint_le(asked(&w, "/robots.txt"), 3); /* some were gone before they had asked */
+    web_end(&w);
+}
+END_TEST
+
+START_TEST(a_site_in_trouble_is_asked_once_by_those_that_wait) {
+    struct web w;
+    struct one ones[6];
+    begin(&w, "{\"/robots.txt\":{\"status\":503,\"delay_ms\":300}," PAGE "}");
+    for (size_t i = 0; i < 6; i++) {
+        one_start(&w, &ones[i], "/p", i == 5 ? 100 : 20000);
+    }
+    all_done(&w, ones, 6);
+    for (size_t i = 0; i < 5; i++) {
+        ck_assert_int_eq(ones[i].code, SH_E_UPSTREAM);
+        ck_assert_ptr_nonnull(strstr(ones[i].message, "robots.txt"));
+    }
+    ck_assert_int_eq(ones[5].code, SH_E_TIMEOUT); /* it waited as long as it may */
+    ck_assert_uint_eq(asked(&w, "/robots.txt"), 1);
+    ck_assert_uint_eq(asked(&w, "/p"), 0);
+    web_end(&w);
+}
+END_TEST
+
+/* Our own children that are alive. */
+static size_t children(void) {
+    char path[64];
+    size_t n = 0;
+    int pid = 0;
+    snprintf(path, sizeof(path), "/proc/self/task/%d/children", (int)getpid());
+    FILE *f = fopen(path, "r");
+    ck_assert_ptr_nonnull(f);
+    while (fscanf(f, "%d", &pid) == 1) {
+        n++;
+    }
+    fclose(f);
+    return n;
+}
+
+static void on_tick(struct sh_timer *t) {
+    sh_loop_stop(t->loop);
+}
+
+/* The loop for some milliseconds. */
+static void turn(struct web *w, uint64_t ms) {
+    struct sh_timer tick = {0};
+    uint64_t end = sh_mono_ns() + ms * 1000000;
+    while (sh_mono_ns() < end) {
+        sh_timer_start(w->loop, &tick, 5000000, on_tick);
+        sh_loop_run(w->loop);
+    }
+    sh_timer_stop(&tick);
+}
+
+START_TEST(only_some_documents_are_read_at_a_time) {
+    enum { N = SH_FETCH_READERS_MAX + 3 };
+    struct web w;
+    struct one ones[N];
+    begin(&w, "{\"/robots.txt\":{\"status\":404}," PAGE
+              ",\"/pdf\":{\"headers\":{\"Content-Type\":\"application/pdf\"},\"body\":\"%PDF-\"}}");
+    w.config.pdftotext = own_path;
+    size_t before = children(); /* the server */
+    for (size_t i = 0; i < N; i++) {
+        one_start(&w, &ones[i], i + 1 < N ? "/pdf" : "/p", 20000);
+    }
+    while (asked(&w, "/pdf") < N - 1 || asked(&w, "/p") < 1 ||
+           children() < before + SH_FETCH_READERS_MAX) {
+        turn(&w, 20);
+    }
+    turn(&w, 100);
+    ck_assert_uint_eq(children(), before + SH_FETCH_READERS_MAX);
+    ck_assert(!ones[N - 1].done);
+    for (size_t i = 0; i < N; i++) { /* each that goes lets another in, in the order of arrival */
+        if (i + 1 < N) {
+            sh_tool_cancel(ones[i].run);
+        }
+    }
+    all_done(&w, ones + N - 1, 1);
+    ck_assert_msg(ones[N - 1].code == 0, "%s", ones[N - 1].message);
+    web_end(&w);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {pages_become_text_as_people_see_it,
                                   title_links_and_the_article_are_found,
@@ -356,6 +537,10 @@ static Suite *suite(void) {
                                   a_reader_that_misbehaves_is_that_calls_error,
                                   a_pdf_is_read_where_pdftotext_is,
                                   a_cancel_is_silent_at_every_stage,
+                                  of_many_fetches_one_asks_for_the_rules,
+                                  where_the_one_that_asks_is_gone_the_next_one_does,
+                                  a_site_in_trouble_is_asked_once_by_those_that_wait,
+                                  only_some_documents_are_read_at_a_time,
                                   NULL};
     return sh_suite("tools_fetch", tests);
 }

@@ -115,7 +115,8 @@
 #define SH_LLM_FALLBACKS_MAX 4            /* models that stand in for one: each may take its time */
 #define SH_SEARCH_RESPONSE_MAX (4 * SH_MIB) /* of a search server; ten results take some KiB */
 #define SH_FETCH_BYTES_MAX (8 * SH_MIB)     /* of a document that is to become text */
-#define SH_ROBOTS_BYTES_MAX (16 * SH_KIB)   /* kept of a site's robots.txt, for an hour */
+#define SH_FETCH_READERS_MAX 8            /* children that read documents, of all agents together */
+#define SH_ROBOTS_BYTES_MAX (16 * SH_KIB) /* kept of a site's robots.txt, for an hour */
 #define SH_MCP_LISTED_MAX                                                                          \
     (8 * SH_MIB) /* descriptions and schemas of a server's tools together: they stay in memory */
 #define SH_MCP_MESSAGE_MAX                                                                         \

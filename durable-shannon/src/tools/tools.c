@@ -436,6 +436,9 @@ int sh_tools_new(struct sh_loop *l, const struct sh_tools_config *config, struct
     t->loop = l;
     t->http_timeout_ms = config->http_timeout_ms ? config->http_timeout_ms : HTTP_TIMEOUT_MS;
     sh_list_init(&t->mcp);
+    sh_list_init(&t->fetch_asking);
+    sh_list_init(&t->fetch_waiting);
+    sh_list_init(&t->fetch_queue);
     t->mcp_pins = config->mcp_pins ? sh_strdup(config->mcp_pins) : NULL;
     t->worker = config->worker ? sh_strdup(config->worker) : NULL;
     t->pdftotext = sh_strdup(config->pdftotext ? config->pdftotext : "/usr/bin/pdftotext");
@@ -460,6 +463,7 @@ struct sh_tools *sh_tools_free(struct sh_tools *t) {
         sh_mcp_config_done(t);
         sh_free(t->mcp_pins);
         sh_robots_cache_done(t);
+        sh_timer_stop(&t->fetch_wake);
         sh_free(t->worker);
         sh_free(t->pdftotext);
     }

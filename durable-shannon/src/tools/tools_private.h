@@ -47,6 +47,9 @@ struct sh_tools {
     char *worker, *pdftotext; /* worker: or NULL */
     struct sh_robots_entry *robots;
     size_t n_robots;
+    struct sh_list fetch_asking, fetch_waiting, fetch_queue; /* struct sh_fetch */
+    unsigned fetch_readers;                                  /* children at work */
+    struct sh_timer fetch_wake;
     struct sh_credential *credentials;
     size_t n_credentials;
     struct sh_egress_own own;
@@ -75,7 +78,7 @@ const struct sh_credential *sh_credential_find(const struct sh_tools *t, struct 
 int sh_credential_check(const struct sh_credential *c, const struct sh_egress_target *target,
                         const char *method, struct sh_err *err);
 
-/* search.c, fetch.c */
+/* search.c, fetch.c, fetch_robots.c */
 int sh_search_config_init(struct sh_tools *t, const struct sh_tools_config *from,
                           struct sh_err *err);
 void sh_search_config_done(struct sh_tools *t);
