@@ -30,6 +30,10 @@ all: release$(LINE) ## build build/bin/shannon (the default); WASMTIME=48: with 
 run: all ## build, then watch an agent finish although its server is killed
 	@scripts/run-demo
 
+model: deps ## serve the small model of `make run` where agents look for one, until Ctrl-C
+	@echo 'http://127.0.0.1:11434/v1 answers when a line says 11434; Ctrl-C ends it.'
+	@python3 scripts/local-model.py --small --port 11434 --max-seconds 31536000
+
 # The tests proper come last, so that their summary is the last thing on the screen.
 test: asan tsan fuzz ## every test, at the size that fits CI
 	@$(MAKE) test-dev
@@ -78,7 +82,7 @@ release dev release-48 dev-48: deps
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
-.PHONY: all run test test-all test-dev test-lts asan tsan fuzz fuzz-native lint format bench install clean deps \
+.PHONY: all run model test test-all test-dev test-lts asan tsan fuzz fuzz-native lint format bench install clean deps \
     release dev release-48 dev-48 help
 # make -j would mix the output of steps that are parallel inside already.
 .NOTPARALLEL:

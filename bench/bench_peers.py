@@ -18,7 +18,7 @@ import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent / "peers"
-sys.path.insert(0, str(HERE.parents[1] / "tests/lib"))
+sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 import pinned  # noqa: E402
 
 STEPS = 300

