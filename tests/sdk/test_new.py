@@ -4,6 +4,7 @@ whose agent runs; nothing that is there already is touched."""
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 import unittest
@@ -31,13 +32,16 @@ class New(unittest.TestCase):
     def new(self, language, name="my-agent", check=0):
         return shannon("new", "--lang", language, self.folder / name, check=check)
 
-    def make(self, *targets, **more):
+    def try_make(self, *targets, **more):
         env = {**os.environ, **OFFLINE, **more, "SHANNON": BIN,
                "SHANNON_DATA_DIR": str(self.folder / "data")}
         for name in ("SHANNON_BUILD", "SHANNON_BIN"):  # of these tests, not of a project
             env.pop(name, None)
-        done = subprocess.run(["make", *targets], cwd=self.folder / "my-agent", env=env,
+        return subprocess.run(["make", *targets], cwd=self.folder / "my-agent", env=env,
                               capture_output=True, text=True, timeout=900, check=False)
+
+    def make(self, *targets, **more):
+        done = self.try_make(*targets, **more)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         return done.stdout
 
@@ -54,6 +58,23 @@ class New(unittest.TestCase):
         self.assertEqual(json.loads(said)["answer"], "It scatters.")
         self.assertEqual(model.requests()[0]["last_user"],
                          'Answer in one sentence: Why "blue"?')
+
+    def test_a_compiler_that_cannot_is_told_with_the_way_to_get_one(self):
+        fake = self.folder / "fake"
+        fake.mkdir()
+        (fake / "rustc").write_text("#!/bin/sh\necho /nonexistent/lib\n")
+        (fake / "rustc").chmod(0o755)
+        for language, way, arguments, more in (
+                ("c", "apt-get install .*wasi-libc", ["CC=false"], {}),
+                ("cpp", "apt-get install .*libc\\+\\+abi-19-dev-wasm32", ["CXX=false"], {}),
+                ("rust", "rustup target add wasm32-wasip1", [],
+                 {"PATH": f"{fake}:{os.environ['PATH']}"})):
+            with self.subTest(language=language):
+                self.new(language)
+                done = self.try_make(*arguments, **more)
+                self.assertNotEqual(done.returncode, 0)
+                self.assertRegex(done.stderr, way)
+                shutil.rmtree(self.folder / "my-agent")
 
     def test_what_is_there_is_left_alone(self):
         self.new("c")
