@@ -101,9 +101,10 @@ class PythonModule(unittest.TestCase):
     def test_it_is_compiled_as_it_ships(self):
         data = self.folder / "shipped"
         path = self.folder / "compiled.py"
-        path.write_bytes(SUM + b"print(shannon.__file__)\n")
+        path.write_text("import os, shannon\nshannon.call('calculator', expression='1')\n"
+                        "print(sorted(os.listdir('/')), shannon.__file__)\n")
         done = shannon("run", path, "--data-dir", data, check=0, timeout=300)
-        self.assertEqual(done.stdout, b"42 ['main.py', 'shannon.pyc']\n/shannon.pyc\n", done.stderr)
+        self.assertEqual(done.stdout, b"['compiled.py', 'shannon.pyc'] /shannon.pyc\n", done.stderr)
         listed = json.loads(shannon("tasks", "--json", "--data-dir", data, check=0).stdout)
         task = listed["tasks"][0]["task_id"]
         self.assertEqual(self.verified(task, data)[0], True)
@@ -111,7 +112,8 @@ class PythonModule(unittest.TestCase):
         python = BUILD / "share/shannon/python.wasm"
         done = shannon("run", path, "--data-dir", data, check=0, timeout=300,
                        env=harness.clean_environment(SHANNON_PYTHON_WASM=python))
-        self.assertEqual(done.stdout, b"42 ['main.py', 'shannon.py']\n/shannon.py\n", done.stderr)
+        self.assertEqual(done.stdout, b"['__pycache__', 'compiled.py', 'shannon.py'] /shannon.py\n",
+                         done.stderr)
 
     def test_it_brings_no_other_module_in_python(self):
         done = self.run_script(b"""
