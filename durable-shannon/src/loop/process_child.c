@@ -138,6 +138,12 @@ static void take_descriptors(const int from[3]) {
 void sh_process_child(const struct sh_process_options *o, pid_t parent, const int from[3]) {
     struct rlimit none = {0, 0};
     sigset_t empty;
+    for (int i = 1; i < NSIG; i++) { /* what the parent handles, it handles in memory of its own */
+        struct sigaction was;
+        if (sigaction(i, NULL, &was) == 0 && was.sa_handler != SIG_IGN) {
+            (void)signal(i, SIG_DFL);
+        }
+    }
     (void)sigemptyset(&empty);
     (void)sigprocmask(SIG_SETMASK, &empty, NULL);
     (void)signal(SIGPIPE, SIG_DFL);

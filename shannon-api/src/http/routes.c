@@ -122,7 +122,8 @@ int sh_route_find(const char *method, const char *path, const struct sh_route **
         return sh_fail(err, SH_E_NOT_FOUND, "%.16s is not possible on %.120s; it takes %s", method,
                        path, others);
     }
-    return sh_fail(err, SH_E_NOT_FOUND, "there is no %.16s %.120s", method, path);
+    return sh_fail(err, SH_E_NOT_FOUND,
+                   "there is no %.16s %.120s; GET /openapi.json says what there is", method, path);
 }
 
 bool sh_route_is_public(const struct sh_route *route) {
