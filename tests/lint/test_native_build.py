@@ -1,5 +1,6 @@
 """scripts/native-build compiles once per key, alone, in a cache that is ours; cargo is a fake here."""
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -96,6 +97,20 @@ class NativeBuild(unittest.TestCase):
             native = self.top / clone / "build" / "native"
             self.assertEqual((native / "libshannon_native.a").read_text(), "archive of // first\n")
             self.assertTrue((native / "include" / "wasmtime.h").exists())
+
+    def test_what_is_there_waits_for_nobody_who_compiles(self):
+        self.build()
+        with (self.cache / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self.assertEqual(self.build(), (0, ""))
+
+    def test_an_archive_that_somebody_removed_is_made_again(self):
+        self.build()
+        (self.top / "one" / "build" / "native" / "libshannon_native.a").unlink()
+        self.assertEqual(self.build()[0], 0)
+        native = self.top / "one" / "build" / "native"
+        self.assertEqual((native / "libshannon_native.a").read_text(), "archive of // first\n")
+        self.assertEqual(len(self.builds()), 2)
 
     def test_the_first_compile_says_what_it_does_and_how_long_it_takes(self):
         _, errors = self.build()
