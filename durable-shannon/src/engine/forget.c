@@ -8,7 +8,8 @@
 #include "engine/compact.h"
 #include "engine/private.h"
 
-#define SWEEP_PAGE 100
+#define SWEEP_PAGE 100  /* records of a task, or notes */
+#define SWEEP_ROWS 1000 /* tasks: a page costs more, the further on it is */
 #define FIRST_SWEEP_NS (10 * 1000000000ULL)
 #define SWEEP_NS (3600 * 1000000000ULL)
 
@@ -251,7 +252,7 @@ static void rows_listed(void *arg, json_t *records, size_t total, const struct s
 
     (void)total;
     e->swept = sh_free(e->swept);
-    if (!err && n == SWEEP_PAGE) {
+    if (!err && n == SWEEP_ROWS) {
         e->swept =
             sh_strdup(json_string_value(json_object_get(json_array_get(records, n - 1), "id")));
     }
@@ -270,7 +271,7 @@ static void rows_listed(void *arg, json_t *records, size_t total, const struct s
 }
 
 static void sweep_page(struct sh_engine *e) {
-    struct sh_store_filter f = {.uncounted = true, .after = e->swept, .limit = SWEEP_PAGE};
+    struct sh_store_filter f = {.uncounted = true, .after = e->swept, .limit = SWEEP_ROWS};
 
     e->pins++;
     e->sweep_left = 1;

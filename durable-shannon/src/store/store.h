@@ -119,9 +119,8 @@ struct sh_store_filter {
     bool newest_first;
     bool uncounted; /* total is only this page's: nothing but the page is read. With neither
                        conditions nor prefix, and in key order */
-    /* Of an uncounted page: it begins behind this key, of which it needs no record, or NULL. So
-     * the next page costs what the first did, wherever it is; an offset is walked over. Characters
-     * of ids, and '/'. */
+    /* Of an uncounted page: it begins behind this key, of which it needs no record, or NULL: so
+     * nothing is passed over when records before it go. Characters of ids, and '/'. */
     const char *after;
     size_t offset, limit; /* limit <= SH_STORE_LIST_MAX */
 };
