@@ -53,8 +53,12 @@ def picture(title, unit, lines):
         y = top * i / 4
         out.append(f'<path d="M{LEFT} {height(y):.1f}H{WIDTH - RIGHT}" stroke="#ddd"/>')
         out.append(text(LEFT - 8, height(y) + 4, f"{y:g}", anchor="end"))
-    for x in sorted({x for points in lines.values() for x, _ in points}):
-        out.append(text(place(x, largest), HEIGHT - BOTTOM + 20, f"{x:,}"))
+    free = WIDTH  # to the left of here no number stands yet; the largest comes first
+    for x in sorted({x for points in lines.values() for x, _ in points}, reverse=True):
+        at, half = place(x, largest), 3.5 * len(f"{x:,}") + 4
+        if at + half <= free:
+            out.append(text(at, HEIGHT - BOTTOM + 20, f"{x:,}"))
+            free = at - half
     for i, (name, points) in enumerate(lines.items()):
         colour = COLOURS[i % len(COLOURS)]
         path = " ".join(f"{place(x, largest):.1f},{height(y):.1f}" for x, y in points)
