@@ -3,7 +3,6 @@
 #include "lib/engine_fixture.h"
 
 #include <check.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -89,38 +88,39 @@ static void on_fatal(void *arg, const struct sh_err *err) {
     f->fatal = true;
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
+struct sh_engine_config fixture_config(struct fixture *f) {
+    return (struct sh_engine_config){.loop = f->loop,
+                                     .store = f->store,
+                                     .sandbox = f->sandbox,
+                                     .tools = f->tools,
+                                     .policy = f->policy,
+                                     .data_dir = f->dir,
+                                     .executors = 2,
+                                     .observe = true,
+                                     .attended = f->attended,
+                                     .budget_asks = f->budget_asks,
+                                     .approval_timeout_ms = f->approval_timeout_ms,
+                                     .keep_ms = f->keep_ms,
+                                     .keep_failed_ms = f->keep_failed_ms,
+                                     .first_sweep_ns = f->first_sweep_ns,
+                                     .compact_after = f->compact_after,
+                                     .compact_slice = f->compact_slice,
+                                     .compact_bytes = f->compact_bytes,
+                                     .blob_grace_ms = f->blob_grace_ms,
+                                     .cancel_grace_ms = f->cancel_grace_ms,
+                                     .max_running = f->max_running,
+                                     .session_max_running = f->session_max_running,
+                                     .agent_max_running = f->agent_max_running,
+                                     .passivate_after_ms = f->passivate_after_ms,
+                                     .watch_disk = f->watch_disk,
+                                     .fatal = on_fatal,
+                                     .fatal_arg = f};
 }
 
 void fixture_start_engine(struct fixture *f) {
     struct waiting opened = {.f = f}, started = {.f = f};
     struct sh_err err = {0};
-    struct sh_engine_config config = {.loop = f->loop,
-                                      .data_dir = f->dir,
-                                      .executors = 2,
-                                      .observe = true,
-                                      .attended = f->attended,
-                                      .budget_asks = f->budget_asks,
-                                      .approval_timeout_ms = f->approval_timeout_ms,
-                                      .keep_ms = f->keep_ms,
-                                      .keep_failed_ms = f->keep_failed_ms,
-                                      .first_sweep_ns = f->first_sweep_ns,
-                                      .compact_after = f->compact_after,
-                                      .compact_slice = f->compact_slice,
-                                      .compact_bytes = f->compact_bytes,
-                                      .blob_grace_ms = f->blob_grace_ms,
-                                      .cancel_grace_ms = f->cancel_grace_ms,
-                                      .max_running = f->max_running,
-                                      .session_max_running = f->session_max_running,
-                                      .agent_max_running = f->agent_max_running,
-                                      .passivate_after_ms = f->passivate_after_ms,
-                                      .watch_disk = f->watch_disk,
-                                      .fatal = on_fatal,
-                                      .fatal_arg = f};
+    struct sh_engine_config config;
 
     ck_assert_msg(sh_store_open(f->loop, f->endpoint, NULL, on_store, &opened, &f->store, &err) ==
                       0,
@@ -132,10 +132,7 @@ void fixture_start_engine(struct fixture *f) {
                                     &f->sandbox, &err),
                      0);
     ck_assert_int_eq(sh_tools_new(f->loop, NULL, &f->tools, &err), 0);
-    config.store = f->store;
-    config.sandbox = f->sandbox;
-    config.tools = f->tools;
-    config.policy = f->policy;
+    config = fixture_config(f);
     f->fatal = false;
     ck_assert_msg(sh_engine_start(&config, on_store, &started, &f->engine, &err) == 0, "%s",
                   err.message);
@@ -156,21 +153,29 @@ void fixture_stop_engine(struct fixture *f) {
     f->policy = sh_policy_free(f->policy);
 }
 
-void fixture_open(struct fixture *f, const char *name) {
+void fixture_begin(struct fixture *f, const char *name) {
     struct sh_err err = {0};
 
     snprintf(f->dir, sizeof(f->dir), "/tmp/shannon-test-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(f->dir));
     snprintf(f->endpoint, sizeof(f->endpoint), "twin:%s", name);
     ck_assert_int_eq(sh_loop_new(&f->loop, &err), 0);
+}
+
+void fixture_end(struct fixture *f) {
+    sh_twin_forget(f->endpoint + 5);
+    f->loop = sh_loop_free(f->loop);
+    sh_tree_remove(f->dir);
+}
+
+void fixture_open(struct fixture *f, const char *name) {
+    fixture_begin(f, name);
     fixture_start_engine(f);
 }
 
 void fixture_close(struct fixture *f) {
     fixture_stop_engine(f);
-    sh_twin_forget(f->endpoint + 5);
-    f->loop = sh_loop_free(f->loop);
-    nftw(f->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    fixture_end(f);
 }
 
 void fixture_crash(struct fixture *f, enum sh_twin_loss loss) {

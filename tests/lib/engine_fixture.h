@@ -36,6 +36,12 @@ struct fixture {
     const json_t *agent_max_running;
 };
 
+/* In parts, for who starts an engine in a way of its own: a folder, a loop and the twin's name, and
+ * what is in those; the configuration that the fixture says, of what is open in it. */
+void fixture_begin(struct fixture *f, const char *name);
+void fixture_end(struct fixture *f);
+struct sh_engine_config fixture_config(struct fixture *f);
+
 void fixture_open(struct fixture *f, const char *name);
 void fixture_close(struct fixture *f);
 void fixture_start_engine(struct fixture *f);

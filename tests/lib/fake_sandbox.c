@@ -160,8 +160,8 @@ int sh_agent_new(struct sh_sandbox *s, const struct sh_agent_config *config, str
     a->fuel = config->fuel_used;
     a->fuel_max = config->caps->limits.fuel;
     a->pc = strcspn(a->module->text, "\n") + 1;
-    sh_buf_init(&a->asked, SH_MIB);
-    sh_buf_init(&a->question, SH_MIB);
+    sh_buf_init_sure(&a->asked, SH_MIB);
+    sh_buf_init_sure(&a->question, SH_MIB);
     sh_guest_init(&a->guest, &a->config);
     *ret = a;
     return 0;

@@ -36,16 +36,10 @@ static void flush(void *arg) {
 /* Another process, as far as the store can tell. */
 static void start_second(struct second *s) {
     struct sh_err err = {0};
-    struct sh_engine_config config = {.loop = f.loop,
-                                      .store = f.store,
-                                      .sandbox = f.sandbox,
-                                      .tools = f.tools,
-                                      .policy = f.policy,
-                                      .data_dir = f.dir,
-                                      .executors = 1,
-                                      .fatal = on_fatal,
-                                      .fatal_arg = s};
+    struct sh_engine_config config = fixture_config(&f);
 
+    config.fatal = on_fatal;
+    config.fatal_arg = s;
     *s = (struct second){0};
     sh_loop_on_turn(f.loop, NULL, NULL); /* there is one hook; either sends what both wrote */
     sh_assert_ok(sh_engine_start(&config, on_started, s, &s->engine, &err), &err);

@@ -20,15 +20,25 @@ static struct {
     _Atomic uint64_t fail_at; /* 0: disarmed */
     atomic_bool from_then_on;
     _Atomic(const char *) failed;
+    void (*_Atomic watch)(uint64_t hit, const char *name);
 } plan;
+
+void sh_fault_watch(void (*fn)(uint64_t hit, const char *name)) {
+    atomic_store(&plan.watch, fn);
+}
 
 bool sh_fault_hit(const char *name) {
     uint64_t hit = atomic_fetch_add(&plan.hits, 1) + 1;
     uint64_t at = atomic_load(&plan.fail_at);
     bool fails = at && (hit == at || (hit > at && atomic_load(&plan.from_then_on)));
 
+    void (*watch)(uint64_t, const char *) = atomic_load(&plan.watch);
+
     if (fails && hit == at) {
         atomic_store(&plan.failed, name);
+    }
+    if (watch) {
+        watch(hit, name);
     }
     return fails;
 }

@@ -33,6 +33,9 @@ void sh_hang_hit(const char *name);
  * Returns the hits so far and resets the counter. Any thread may hit, one thread plans. */
 uint64_t sh_fault_plan(uint64_t k, bool from_then_on);
 const char *sh_fault_first(void); /* the point at which the last plan began to fail, or "none" */
+/* Tell `fn` (NULL: nobody) each hit and its point, on the thread that hits; `name` stays. For tests
+ * that choose by name which hit to fail, or ask which points a program passes. */
+void sh_fault_watch(void (*fn)(uint64_t hit, const char *name));
 
 /* Hang the k-th hit (from 1) of any hang point and the `n - 1` after it, until sh_hang_release;
  * k = 0 disarms and releases. Without such a plan the environment has it: SHANNON_HANG_AT="NAME:K"

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/fault.h"
 #include "base/mem.h"
 
 enum { PASSES_MAX = 1 << 20 }; /* each pass removes something, or is the last */
@@ -97,7 +98,7 @@ static int pass(DIR *d, uint64_t *number, size_t *ret_n) {
 int sh_tree_remove(const char *path) {
     uint64_t number = 0;
     size_t n = 1;
-    DIR *d = open_dir(AT_FDCWD, path);
+    DIR *d = SH_FAULT_IO(tree_remove) ? NULL : open_dir(AT_FDCWD, path);
     int rc = 0;
 
     if (!d) {

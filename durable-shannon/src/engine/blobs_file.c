@@ -47,7 +47,7 @@ int sh_blobs_touch(const char *folder, const json_t *set, struct sh_err *err) {
     json_object_foreach((json_t *)(uintptr_t)set, hex, value) {
         sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", folder, hex);
 
-        if (utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) < 0) {
+        if (SH_FAULT_IO(blob_touch) || utimensat(AT_FDCWD, path, NULL, AT_SYMLINK_NOFOLLOW) < 0) {
             return sh_fail_errno(err, SH_E_IO, errno, "cannot touch %s, which is to be kept", path);
         }
     }
@@ -66,7 +66,7 @@ enum sh_blob_fate sh_blob_remove(const char *folder, const char *hex, uint64_t g
     sh_auto(sh_free_p) char *away = sh_asprintf("%s" AWAY, path);
     struct stat st;
 
-    if (lstat(path, &st) < 0) {
+    if (SH_FAULT_IO(blob_remove) || lstat(path, &st) < 0) {
         return errno == ENOENT ? SH_BLOB_GONE : SH_BLOB_FAILED;
     }
     if (is_young(&st, grace_ms)) {
@@ -95,7 +95,7 @@ static void restore_one(const char *folder, const char *name) {
 }
 
 void sh_blobs_restore(const char *folder) {
-    DIR *d = opendir(folder);
+    DIR *d = SH_FAULT_IO(blob_restore) ? NULL : opendir(folder);
 
     for (struct dirent *e; d && (e = readdir(d));) {
         restore_one(folder, e->d_name);

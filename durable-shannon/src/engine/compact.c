@@ -200,14 +200,6 @@ static void each_event(struct sh_workflow *wf, const struct sh_event *ev, void *
 static int make_body(struct compaction *x, const struct sh_workflow *wf, struct sh_err *err) {
     struct sh_compacted at = {x->id, x->k, x->time_us, x->hash};
 
-    x->before = wf->journal.compacted;
-    if (x->engine->stopping) {
-        return sh_fail(err, SH_E_UNAVAILABLE, "the engine is stopping");
-    }
-    if (x->before >= x->k) {
-        return sh_fail(err, SH_E_STATE,
-                       "the journal is as short as it can be: it begins with its last checkpoint");
-    }
     if (wf->journal.seq != x->checkpoint || !wf->history.checkpoint) {
         return sh_fail(err, SH_E_CORRUPT, "event %llu is not the checkpoint that it was",
                        (unsigned long long)x->checkpoint);
@@ -220,17 +212,26 @@ static int make_body(struct compaction *x, const struct sh_workflow *wf, struct 
     return sh_compacted_body(wf, &at, x->begin, &x->body, err);
 }
 
+static void remnant_read(void *arg, const struct sh_event_record *events, size_t n,
+                         const struct sh_err *err);
+
 static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) {
     struct compaction *x = arg;
     struct sh_err bad = {0};
 
-    if (!err && make_body(x, wf, &bad) < 0) {
+    x->before = wf->journal.compacted;
+    if (!err && x->engine->stopping) {
+        sh_fail(&bad, SH_E_UNAVAILABLE, "the engine is stopping");
+        err = &bad;
+    } else if (!err && x->before < x->k && make_body(x, wf, &bad) < 0) {
         err = &bad;
     }
     wf->phase = SH_PHASE_ENDED;
     sh_workflow_leave(wf);
     if (err) {
         compaction_end(x, err);
+    } else if (x->before >= x->k) { /* or has begun to be, and was interrupted */
+        sh_store_read_events(x->engine->store, sh_str(x->id), 0, 1, remnant_read, x);
     } else {
         x->cut = x->before;
         cut_next(x);
@@ -376,7 +377,18 @@ static void remnant_read(void *arg, const struct sh_event_record *events, size_t
         x->hash = events[0].hash;
         x->time_us = events[0].time_us;
         sh_buf_add(&x->body, events[0].body.p, events[0].body.len);
+        if (x->body.failed) {
+            sh_fail(&bad, SH_E_NOMEM, "no memory for what stands for the journal's beginning");
+            compaction_end(x, &bad);
+            return;
+        }
         cut_next(x);
+        return;
+    }
+    if (x->asked) {
+        sh_fail(&bad, SH_E_STATE,
+                "the journal is as short as it can be: it begins with its last checkpoint");
+        compaction_end(x, &bad);
         return;
     }
     x->cut = x->k; /* nothing is left to do, or the task was forgotten */

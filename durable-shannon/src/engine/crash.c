@@ -224,7 +224,8 @@ static json_t *stamped_of(const struct file *f) {
 
 json_t *sh_crash_read(const char *data_dir) {
     sh_auto(sh_free_p) char *path = sh_asprintf("%s/" FILE_NAME, data_dir);
-    sh_auto(sh_close_p) int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    sh_auto(sh_close_p) int fd =
+        SH_FAULT_IO(crash_read) ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     sh_auto(sh_free_p) struct file *f = sh_new(struct file);
     sh_auto(sh_buf_done) struct sh_buf hex;
 

@@ -143,7 +143,12 @@ static void owned(void *arg, struct sh_store_owner *o, const struct sh_err *err)
 int sh_engine_append(struct sh_engine *e, const struct sh_event_record *events, size_t n_events,
                      const struct sh_put *puts, size_t n_puts, sh_store_done_fn cb, void *arg,
                      struct sh_err *err) {
-    return sh_store_append_as(e->store, e->as, events, n_events, puts, n_puts, cb, arg, err);
+    int r = sh_store_append_as(e->store, e->as, events, n_events, puts, n_puts, cb, arg, err);
+
+    if (r == 0 && e->stopping) { /* no turn of the loop sends it any more */
+        sh_store_flush(e->store);
+    }
+    return r;
 }
 
 static void turn_over(void *arg) {
@@ -244,7 +249,8 @@ void sh_engine_stop(struct sh_engine *e, void (*cb)(void *arg), void *arg) {
     sh_wakes_stop(e);
     sh_takeup_stop(e);
     while (!sh_list_empty(&e->workflows)) {
-        sh_workflow_leave(sh_container_of(e->workflows.next, struct sh_workflow, link));
+        sh_workflow_abandon(sh_container_of(e->workflows.next, struct sh_workflow, link),
+                            SH_E_UNAVAILABLE, "the engine is stopping");
     }
     e->executors = sh_executors_free(e->executors);
     sh_store_flush(e->store);

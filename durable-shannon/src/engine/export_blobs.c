@@ -90,7 +90,7 @@ int sh_blob_import(const struct sh_import *im, const struct sh_import_part *blob
     char hex[SH_HASH_HEX_BYTES];
     sh_auto(sh_free_p) char *path = NULL;
 
-    if (mkdir(folder, 0700) != 0 && errno != EEXIST) {
+    if (SH_FAULT_IO(blob_folder) || (mkdir(folder, 0700) != 0 && errno != EEXIST)) {
         return sh_fail_errno(err, SH_E_IO, errno, "cannot make %s", folder);
     }
     sh_hash_hex(&blob->hash, hex);

@@ -206,7 +206,7 @@ bool sh_end_is_the_hosts(int code) {
 void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) {
     json_t *body;
 
-    if (sh_end_is_the_hosts(end->code) && !wf->verify) {
+    if (sh_end_is_the_hosts(end->code)) {
         sh_workflow_park(wf, end->code, end->message);
         return;
     }

@@ -2,6 +2,8 @@
  * what is durable, and is then told of each event as it becomes so. */
 #include "engine/private.h"
 
+#define AGAIN_NS 100000000ULL /* after a read that failed */
+
 struct sh_subscription {
     struct sh_list link; /* of its workflow, or of the engine when that is not in memory */
     struct sh_engine *engine;
@@ -9,7 +11,8 @@ struct sh_subscription {
     char *id;
     uint64_t cursor; /* last seq delivered */
     bool reading, closed;
-    bool again; /* read once more: the workflow left memory during a read */
+    bool again;            /* read once more: the workflow left memory during a read */
+    struct sh_timer timer; /* reading, but the last read failed: it is tried again */
     bool delivering, seen;
     sh_engine_live_fn fn;
     void (*missing)(void *arg);
@@ -20,6 +23,7 @@ static void subscription_free(struct sh_subscription *s) {
     struct sh_engine *e = s->engine;
 
     sh_list_unlink(&s->link);
+    sh_timer_stop(&s->timer);
     sh_free(s->id);
     sh_free(s);
     sh_engine_unpin(e);
@@ -40,14 +44,32 @@ static void deliver_event(struct sh_subscription *s, const struct sh_event_recor
 
 static void read_on(struct sh_subscription *s);
 
+static void read_again(struct sh_timer *t) {
+    read_on(sh_container_of(t, struct sh_subscription, timer));
+}
+
+/* What could not be read now is read later: a follower is told every event, or nothing after it. */
+static void read_failed(struct sh_subscription *s) {
+    s->reading = !s->engine->stopping;
+    if (s->reading) {
+        sh_timer_start(s->engine->loop, &s->timer, AGAIN_NS, read_again);
+    }
+}
+
 static void row_checked(void *arg, json_t *records, size_t total, const struct sh_err *err) {
     struct sh_subscription *s = arg;
 
     (void)total;
-    s->reading = false;
     if (s->closed) {
         subscription_free(s);
-    } else if (err || json_array_size(records) == 0) {
+        return;
+    }
+    if (err) {
+        read_failed(s);
+        return;
+    }
+    s->reading = false;
+    if (json_array_size(records) == 0) {
         s->delivering = true;
         s->missing(s->arg);
         s->delivering = false;
@@ -71,18 +93,21 @@ static void caught_up(struct sh_subscription *s, bool last_page) {
 static void page_read(void *arg, const struct sh_event_record *events, size_t n,
                       const struct sh_err *err) {
     struct sh_subscription *s = arg;
+    struct sh_err bad = {0};
 
     for (size_t i = 0; i < n && !err && !s->closed; i++) {
         json_t *body = NULL;
-        if (sh_json_parse(events[i].body, SH_JSON_TEXT_MAX, &body, NULL) == 0) {
+        if (sh_json_parse(events[i].body, SH_JSON_TEXT_MAX, &body, &bad) == 0) {
             deliver_event(s, &events[i], body);
+        } else if (bad.code == SH_E_NOMEM) {
+            err = &bad;
         }
         json_decref(body);
     }
     if (s->closed) {
         subscription_free(s);
     } else if (err) {
-        s->reading = false;
+        read_failed(s);
     } else {
         caught_up(s, n < SH_JOURNAL_PAGE);
     }
@@ -124,7 +149,7 @@ void sh_engine_unsubscribe(struct sh_subscription *s) {
         return;
     }
     s->closed = true;
-    if (!s->reading && !s->delivering) {
+    if ((!s->reading || s->timer.slot != 0) && !s->delivering) {
         subscription_free(s);
     }
 }

@@ -132,7 +132,9 @@ int sh_file_read(const char *path, size_t max, struct sh_buf *ret, struct sh_err
             return sh_fail(err, SH_E_NOMEM, "no memory for the %lld bytes of %s",
                            (long long)st.st_size, path);
         }
-        n = read(fd, room, 65536 < max - ret->len ? 65536 : max - ret->len);
+        n = SH_FAULT_IO(file_more)
+                ? -1
+                : read(fd, room, 65536 < max - ret->len ? 65536 : max - ret->len);
         ret->len += n > 0 ? (size_t)n : 0;
     } while (n > 0 && ret->len < max);
     return n < 0 ? sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path) : 0;

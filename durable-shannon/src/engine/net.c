@@ -154,7 +154,12 @@ static struct connection *dial(struct sh_workflow *wf, const struct sh_agent_wai
     c->wf = wf;
     c->id = w->call_number;
     sh_buf_init_sure(&c->staged, SH_NET_PIECE_MAX + 1);
-    if (sh_tools_dial(wf->engine->config.tools, &req, &c->dial, err) < 0) {
+    if (SH_FAULT(net_dial)) {
+        sh_fail(err, SH_E_NOMEM, "the connection was not begun, as a fault test asked");
+    } else {
+        sh_tools_dial(wf->engine->config.tools, &req, &c->dial, err);
+    }
+    if (err->code) {
         sh_buf_done(&c->staged);
         sh_free(c);
         return NULL;
@@ -175,6 +180,10 @@ static void ask_open(struct sh_workflow *wf, const struct sh_agent_wait *w) {
 
     if (!c) {
         c = dial(wf, w, &err);
+        if (!c && sh_end_is_the_hosts(err.code)) {
+            sh_workflow_park(wf, err.code, err.message);
+            return;
+        }
         if (!c) {
             answer_error(wf, w, err.code == SH_E_DENIED ? EACCES : ENOENT, &err);
             return;

@@ -74,6 +74,7 @@ struct sh_workflow {
     struct sh_engine *engine;
     struct sh_list link; /* engine->workflows */
     struct sh_id id;
+    uint64_t number; /* in this process: two replays of one task have a folder each */
     enum sh_phase phase;
     json_t *row; /* the projection, kept current */
     struct sh_spec spec;
@@ -142,8 +143,10 @@ struct sh_workflow {
     struct sh_proof *proof; /* recovery waits to see it survive, or NULL */
     bool entered;           /* in the engine's table */
     bool leaving;           /* out of it again; freed when the last pin goes */
-    /* verify: the end that the replay came to, handed over instead of being journaled */
+    /* verify: the end that the replay came to, handed over instead of being journaled; or, with the
+     * workflow gone already, why it comes to none. One of both, once */
     void (*on_end)(struct sh_workflow *wf, void *arg);
+    void (*on_abandoned)(void *arg, const struct sh_err *err);
     void *on_end_arg;
     const char *end_type;
     json_t *end_body;
@@ -157,6 +160,7 @@ struct sh_engine {
     void *by_id; /* tsearch tree of workflows */
     struct sh_list workflows;
     size_t n_workflows;
+    uint64_t made; /* workflows in memory so far */
     struct sh_executors *executors;
     struct sh_module_cache modules;
     struct sh_registry registry;
@@ -207,6 +211,8 @@ void sh_workflow_leave(struct sh_workflow *wf);   /* out of memory, once nobody 
 void sh_workflow_dispose(struct sh_workflow *wf); /* its agent and workspace, by a pool job */
 bool sh_workflow_being_disposed(const struct sh_engine *e, const struct sh_id *id);
 char *sh_workspace_path(const struct sh_workflow *wf);
+/* A replay (verify) ends here, without a result: the host failed it. It leaves memory. */
+void sh_workflow_abandon(struct sh_workflow *wf, int code, const char *message);
 /* End it from outside, as soon as the loop has its agent and nothing stands in the middle. */
 void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message);
 /* Durable inputs, kept until the agent can be given them. */

@@ -376,6 +376,10 @@ void sh_park_id(struct sh_engine *e, const struct sh_id *id, int code, const cha
 }
 
 void sh_workflow_park(struct sh_workflow *wf, int code, const char *message) {
+    if (wf->verify) {
+        sh_workflow_abandon(wf, code, message);
+        return;
+    }
     sh_park_id(wf->engine, &wf->id, code, message);
     sh_workflow_leave(wf);
 }

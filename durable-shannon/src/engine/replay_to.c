@@ -167,10 +167,18 @@ static void at_the_cut(struct sh_workflow *wf, void *arg) {
     replay_end(r, wf, err.code ? &err : NULL);
 }
 
+static void abandoned(void *arg, const struct sh_err *err) {
+    replay_end(arg, NULL, err);
+}
+
 static void module_ready(void *arg, struct sh_module *m, const struct sh_err *err) {
     struct sh_workflow *wf = arg;
     struct sh_replay *r = wf->on_end_arg;
 
+    if (wf->leaving) {
+        sh_workflow_unpin(wf);
+        return;
+    }
     if (err) {
         replay_end(r, wf, err);
     } else {
@@ -183,7 +191,12 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
 static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) {
     struct sh_replay *r = arg;
     struct sh_history *h = &wf->history;
+    struct sh_err stopping = {0};
 
+    if (!err && wf->leaving) {
+        sh_fail(&stopping, SH_E_UNAVAILABLE, "the engine is stopping");
+        err = &stopping;
+    }
     if (err) {
         replay_end(r, wf, err);
         return;
@@ -200,6 +213,7 @@ static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) 
     json_object_set_new(r->seen, "paused", json_boolean(wf->paused));
     wf->paused = wf->over_budget = false;
     wf->on_end = at_the_cut;
+    wf->on_abandoned = abandoned;
     wf->on_end_arg = r;
     wf->pins++;
     sh_modules_load(wf->engine, wf->spec.python ? &wf->spec.interpreter : &wf->spec.module,

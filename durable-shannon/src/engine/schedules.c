@@ -17,7 +17,8 @@ struct schedule {
     json_t *record;
     struct sh_cron cron;
     struct sh_zone *zone; /* NULL: not read yet; it does not tick */
-    bool starting;        /* a submission is under way */
+    bool starting;        /* a submission is under way, or waits to be tried again */
+    struct sh_timer again;
 };
 
 /* One request from outside, or one write of our own. */
@@ -41,6 +42,7 @@ static struct schedule *find(struct sh_engine *e, struct sh_str id) {
 
 static void schedule_free(struct schedule *s) {
     sh_list_unlink(&s->link);
+    sh_timer_stop(&s->again);
     sh_free(s->id);
     json_decref(s->record);
     sh_zone_free(s->zone);
@@ -125,6 +127,13 @@ static void pop(struct schedule *s) {
     json_array_remove(list(s, "queue"), 0);
 }
 
+static void begin_again(struct sh_timer *t) {
+    struct schedule *s = sh_container_of(t, struct schedule, again);
+
+    s->starting = false;
+    pump(s);
+}
+
 static void begun(void *arg, json_t *row, bool cached, const struct sh_err *err) {
     struct begin *b = arg;
     struct sh_engine *e = b->start.engine;
@@ -132,7 +141,9 @@ static void begun(void *arg, json_t *row, bool cached, const struct sh_err *err)
 
     (void)row;
     (void)cached;
-    if (s) {
+    if (s && err && sh_end_is_the_hosts(err->code) && !e->stopping) { /* its time is not lost */
+        sh_timer_start(e->loop, &s->again, SH_PARK_NS, begin_again);
+    } else if (s) {
         s->starting = false;
         if (err && !e->stopping) {
             pop(s);

@@ -202,6 +202,10 @@ static bool fuel_reached(const struct sh_workflow *wf) {
     return wf->end_type && sh_str_eqz(sh_json_get_str(wf->end_body, "code"), "fuel_exhausted");
 }
 
+static void abandoned(void *arg, const struct sh_err *err) {
+    verification_end(arg, err);
+}
+
 static void replayed(struct sh_workflow *wf, void *arg) {
     struct verification *v = arg;
     struct sh_history *h = &wf->history;
@@ -252,6 +256,10 @@ static void module_ready(void *arg, struct sh_module *m, const struct sh_err *er
     struct sh_workflow *wf = arg;
     struct verification *v = wf->on_end_arg;
 
+    if (wf->leaving) {
+        sh_workflow_unpin(wf);
+        return;
+    }
     if (err) {
         json_object_set_new(v->result, "ok", json_false());
         skip(v, wf, err->message);
@@ -274,7 +282,17 @@ static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, voi
     struct verification *v = arg;
     const struct sh_history *h = &wf->history;
     char digest[SH_HASH_HEX_BYTES];
+    struct sh_err stopping = {0};
 
+    if (!err && wf->leaving) {
+        sh_fail(&stopping, SH_E_UNAVAILABLE, "the engine is stopping");
+        err = &stopping;
+    }
+    if (err && sh_end_is_the_hosts(err->code)) { /* that says nothing about the journal */
+        sh_workflow_leave(wf);
+        verification_end(v, err);
+        return;
+    }
     v->result = json_pack("{s:s, s:b, s:I, s:s}", "id", wf->id.s, "ok", err == NULL, "events",
                           (json_int_t)wf->journal.seq, "chain", err ? err->message : "ok");
     sh_digest_end(&v->digest, h, digest);
@@ -300,6 +318,7 @@ static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, voi
     }
     wf->paused = wf->over_budget = false;
     wf->on_end = replayed;
+    wf->on_abandoned = abandoned;
     wf->on_end_arg = v;
     wf->pins++;
     sh_modules_load(wf->engine, wf->spec.python ? &wf->spec.interpreter : &wf->spec.module,

@@ -31,6 +31,7 @@ struct sh_workflow *sh_workflow_new(struct sh_engine *e, const struct sh_id *id)
 
     wf->engine = e;
     wf->id = *id;
+    wf->number = ++e->made;
     wf->phase = SH_PHASE_LOADING;
     wf->policy = e->config.policy;
     wf->row = json_object();
@@ -125,8 +126,9 @@ void sh_workflow_unpin(struct sh_workflow *wf) {
 }
 
 char *sh_workspace_path(const struct sh_workflow *wf) {
-    return sh_asprintf("%s/work/%s%s", wf->engine->config.data_dir, wf->id.s,
-                       wf->verify ? ".verify" : "");
+    return wf->verify ? sh_asprintf("%s/work/%s.verify-%llu", wf->engine->config.data_dir, wf->id.s,
+                                    (unsigned long long)wf->number)
+                      : sh_asprintf("%s/work/%s", wf->engine->config.data_dir, wf->id.s);
 }
 
 static void dispose_work(struct sh_job *job) {
@@ -205,6 +207,18 @@ void sh_workflow_leave(struct sh_workflow *wf) {
     wf->pins++;
     sh_workflow_unpin(wf);
     sh_takeup_go_on(e);
+}
+
+void sh_workflow_abandon(struct sh_workflow *wf, int code, const char *message) {
+    void (*fn)(void *, const struct sh_err *) = wf->on_abandoned;
+    void *arg = wf->on_end_arg;
+    struct sh_err err = {0};
+
+    sh_fail(&err, code, "%s", message);
+    sh_workflow_leave(wf);
+    if (fn) { /* else its journal is still being read, and who reads it says so */
+        fn(arg, &err);
+    }
 }
 
 static void doomed(struct sh_timer *t) {

@@ -52,6 +52,12 @@ static int copy_hashed(int from, int to, struct sh_hash *ret, uint64_t *ret_byte
     return n < 0 ? -1 : 0;
 }
 
+/* It will pass, or somebody repairs it: the files themselves are not to blame. */
+static bool is_the_machines(int error) {
+    return error == EIO || error == ENOSPC || error == EDQUOT || error == EMFILE ||
+           error == ENFILE || error == ENOMEM;
+}
+
 static int fail_io(struct sh_err *err, const char *what, const char *path) {
     return sh_fail_errno(err, errno == ENOSPC || errno == EDQUOT ? SH_E_NOSPC : SH_E_IO, errno,
                          "%s %.200s", what, path);
@@ -64,7 +70,8 @@ static int blob_keep(int dir, const char *name, const char *blobs, struct sh_has
     sh_auto(sh_free_p) char *temporary =
         sh_asprintf("%s/new.%d.%u", blobs, (int)getpid(), atomic_fetch_add(&counter, 1));
     sh_auto(sh_free_p) char *path = NULL;
-    sh_auto(sh_close_p) int from = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    sh_auto(sh_close_p) int from =
+        SH_FAULT_IO(workspace_read) ? -1 : openat(dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     sh_auto(sh_close_p) int to = -1;
 
     if (from < 0) {
@@ -114,7 +121,7 @@ static int by_bytes(const void *a, const void *b) {
 
 /* All names in `fd`, sorted. Takes fd. */
 static int names_read(int fd, struct names *ret) {
-    DIR *d = fdopendir(fd);
+    DIR *d = SH_FAULT_IO(workspace_list) ? NULL : fdopendir(fd);
 
     if (!d) {
         close(fd);
@@ -257,7 +264,7 @@ int sh_workspace_keep(const char *dir, const char *blobs, json_t **ret, struct s
     if (fd < 0) {
         return fail_io(err, "cannot open the private directory", dir);
     }
-    if (mkdir(blobs, 0700) != 0 && errno != EEXIST) {
+    if (SH_FAULT_IO(blob_folder) || (mkdir(blobs, 0700) != 0 && errno != EEXIST)) {
         r = fail_io(err, "cannot make", blobs);
         close(fd);
         return r;
@@ -294,7 +301,9 @@ static int parent_of(int root, const char *path, const char **ret_name) {
         errno = EINVAL;
         return -1;
     }
-    return (int)syscall(SYS_openat2, root, *folder ? folder : ".", &how, sizeof(how));
+    return SH_FAULT_IO(workspace_walk)
+               ? -1
+               : (int)syscall(SYS_openat2, root, *folder ? folder : ".", &how, sizeof(how));
 }
 
 static int restore_file(struct restoring *s, int parent, const char *name, const json_t *entry) {
@@ -311,13 +320,13 @@ static int restore_file(struct restoring *s, int parent, const char *name, const
         return -1;
     }
     path = blob_path(s->blobs, &want);
-    from = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    from = SH_FAULT_IO(blob_read) ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     if (from < 0) {
-        return sh_fail_errno(s->err, SH_E_NOT_FOUND, errno,
+        return sh_fail_errno(s->err, is_the_machines(errno) ? SH_E_IO : SH_E_NOT_FOUND, errno,
                              "a file that a checkpoint kept cannot be read: %.200s", path);
     }
     to = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (to < 0 || copy_hashed(from, to, &got, &n) != 0) {
+    if (to < 0 || SH_FAULT_IO(workspace_put) || copy_hashed(from, to, &got, &n) != 0) {
         return fail_io(s->err, "cannot put back, after a checkpoint, the file", name);
     }
     if (!sh_hash_eq(&want, &got) || n != (uint64_t)bytes) {
@@ -385,8 +394,11 @@ static int manifest_read(const char *blobs, const json_t *kept, json_t **ret, st
         return r;
     }
     sh_sha256(text.p, text.len, &got);
-    if (!sh_hash_eq(&want, &got) ||
-        sh_json_parse(sh_buf_str(&text), SH_JSON_TEXT_MAX, ret, NULL) != 0) {
+    r = sh_json_parse(sh_buf_str(&text), SH_JSON_TEXT_MAX, ret, err);
+    if (r == -SH_E_NOMEM) {
+        return r;
+    }
+    if (!sh_hash_eq(&want, &got) || r < 0) {
         return sh_fail(err, SH_E_CORRUPT,
                        "%.200s does not have the bytes that its name promises: put the right "
                        "file back, from a backup",
@@ -409,7 +421,7 @@ int sh_workspace_restore(const json_t *kept, const char *blobs, const char *dir,
         errno = 0;
         r = restore_entry(&s, json_array_get(list, i));
         if (r == -1 && err->code == 0) {
-            r = errno == ENOSPC || errno == EDQUOT
+            r = is_the_machines(errno)
                     ? fail_io(err, "cannot put back the files of a checkpoint in", dir)
                     : sh_fail(err, SH_E_CORRUPT,
                               "entry %zu of the files that a checkpoint kept cannot be put back: "
