@@ -128,7 +128,8 @@ void fixture_start_engine(struct fixture *f) {
     fixture_run(f, &opened.done);
     ck_assert_int_eq(opened.code, 0);
     ck_assert_int_eq(sh_policy_parse(f->policy_doc, NULL, NULL, &f->policy, &err), 0);
-    ck_assert_int_eq(sh_sandbox_new(&(struct sh_sandbox_config){.file_stuck_ms = f->file_stuck_ms},
+    ck_assert_int_eq(sh_sandbox_new(&(struct sh_sandbox_config){.file_stuck_ms = f->file_stuck_ms,
+                                                                .worker = f->worker},
                                     &f->sandbox, &err),
                      0);
     ck_assert_int_eq(sh_tools_new(f->loop, NULL, &f->tools, &err), 0);

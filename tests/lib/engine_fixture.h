@@ -32,6 +32,7 @@ struct fixture {
     uint64_t file_stuck_ms;                           /* set before opening, or 0 */
     uint64_t passivate_after_ms;                      /* likewise */
     bool watch_disk;                                  /* likewise */
+    const char *worker; /* of the real sandbox: who compiles for it; set before opening, or NULL */
     size_t max_running, session_max_running;
     const json_t *agent_max_running;
 };
