@@ -33,7 +33,7 @@ struct sweep_answer *sweep_ask(void) {
 
     sweep_assert(n_answers < ANSWERS_MAX, "more than %d requests, the last refused: %s",
                  ANSWERS_MAX, sweep.err.message);
-    sh_buf_init_sure(&a->bytes, SH_EXPORT_MAX);
+    a->fd = -1;
     answers[n_answers++] = a;
     return a;
 }
@@ -42,7 +42,7 @@ struct sweep_answer *sweep_ask(void) {
 static void answers_drop(void) {
     for (size_t i = 0; i < n_answers; i++) {
         json_decref(answers[i]->value);
-        sh_buf_done(&answers[i]->bytes);
+        sh_close_p(&answers[i]->fd);
         sh_free(answers[i]);
     }
     n_answers = 0;
@@ -66,12 +66,11 @@ void sweep_on_submit(void *arg, json_t *row, bool cached, const struct sh_err *e
     answered(arg, row, err);
 }
 
-void sweep_on_bytes(void *arg, struct sh_str bytes, const struct sh_err *err) {
+void sweep_on_file(void *arg, int fd, uint64_t bytes, const struct sh_err *err) {
     struct sweep_answer *a = arg;
 
-    if (!err) {
-        sh_buf_add(&a->bytes, bytes.p, bytes.len);
-    }
+    sweep_assert(err ? fd == -1 : bytes > 0, "a file that is none");
+    a->fd = fd;
     answered(a, NULL, err);
 }
 
@@ -459,7 +458,7 @@ char *sweep_run(const struct sweep_scenario *s, uint64_t k, bool for_ever, const
     scenario = s;
     memset(&fake_llm, 0, sizeof(fake_llm));
     sh_disk_pretend(SH_GIB);
-    sh_buf_init_sure(&sweep.kept, SH_EXPORT_MAX);
+    sweep.kept = -1;
     fixture_begin(&sweep.f, "sweep");
     prepare();
     hits = faulty(k, for_ever);
@@ -474,7 +473,7 @@ char *sweep_run(const struct sweep_scenario *s, uint64_t k, bool for_ever, const
         *ret_hits = hits;
     }
     fixture_end(&sweep.f);
-    sh_buf_done(&sweep.kept);
+    sh_close_p(&sweep.kept);
     if (k) {
         sh_free(came_to);
         return NULL;

@@ -46,7 +46,7 @@ struct sweep {
     char place[200];                         /* how to repeat it, for messages */
     bool faulty;                             /* something may fail now */
     char ids[SWEEP_FOLLOWED][SH_ID_MAX + 1]; /* "": not known (yet) */
-    struct sh_buf kept;                      /* bytes that a step was given */
+    int kept;                                /* a file that a step was given, or -1 */
     char note[SH_ID_MAX + 1];                /* a step's own */
     struct sh_err err;                       /* of the last refusal */
 };
@@ -70,14 +70,14 @@ struct sweep_answer {
     bool done;
     struct sh_err err;
     json_t *value;
-    struct sh_buf bytes;
+    int fd; /* ours until a step takes it; or -1 */
 };
 struct sweep_answer *sweep_ask(void); /* the run's */
 /* 0, an error's code (every one has a message) or SWEEP_SILENT */
 int sweep_answered(struct sweep_answer *a);
 void sweep_on_json(void *arg, json_t *value, const struct sh_err *err);
 void sweep_on_submit(void *arg, json_t *row, bool cached, const struct sh_err *err);
-void sweep_on_bytes(void *arg, struct sh_str bytes, const struct sh_err *err);
+void sweep_on_file(void *arg, int fd, uint64_t bytes, const struct sh_err *err);
 
 /* Register the program and submit it as ids[n], always under the same key: one task, however often
  * it is asked for. extra: or NULL */

@@ -2,6 +2,7 @@
  * this can fail. */
 #include "sweep.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -130,15 +131,16 @@ static int export(void) {
     struct sh_err err = {0};
     int code;
 
-    sh_engine_export(sweep.f.engine, sh_str(sweep.ids[0]), false, sweep_on_bytes, a);
+    sh_engine_export(sweep.f.engine, sh_str(sweep.ids[0]), false, sweep_on_file, a);
     code = sweep_answered(a);
-    if (!sweep.faulty && sweep.kept.len > 0) { /* what was given while something failed */
-        sh_assert_ok(sh_import_read(sh_buf_str(&sweep.kept), &im, &err), &err);
+    if (!sweep.faulty && sweep.kept >= 0) { /* what was given while something failed */
+        sh_assert_ok(sh_import_read(sweep.kept, NULL, NULL, &im, &err), &err);
         sh_import_done(&im);
     }
     if (code == 0) {
-        sh_buf_clear(&sweep.kept);
-        sh_buf_add(&sweep.kept, a->bytes.p, a->bytes.len);
+        sh_close_p(&sweep.kept);
+        sweep.kept = a->fd;
+        a->fd = -1;
     }
     return code;
 }
@@ -157,7 +159,7 @@ static void one_to_import(void) {
 static int import(void) {
     struct sweep_answer *a = sweep_ask();
 
-    sh_engine_import(sweep.f.engine, sh_buf_str(&sweep.kept), sweep_on_json, a);
+    sh_engine_import(sweep.f.engine, fcntl(sweep.kept, F_DUPFD_CLOEXEC, 3), sweep_on_json, a);
     return sweep_answered(a);
 }
 

@@ -25,6 +25,7 @@ struct schedule {
 struct call {
     struct sh_call base; /* name: a schedule to look at when it is durable, or NULL */
     struct sh_err err;   /* known before; told later all the same */
+    int64_t asked_us;    /* of a run that is asked for: not queued where it was not written */
 };
 
 static void pump(struct schedule *s);
@@ -74,6 +75,17 @@ static struct call *call_new(struct sh_engine *e, sh_engine_json_fn cb, void *ar
     return c;
 }
 
+static void unqueue(struct schedule *s, int64_t due_us) {
+    json_t *queue = list(s, "queue");
+
+    for (size_t i = json_array_size(queue); i > 0; i--) {
+        if (json_integer_value(json_array_get(queue, i - 1)) == due_us) {
+            json_array_remove(queue, i - 1);
+            return;
+        }
+    }
+}
+
 static void call_end(void *arg, const struct sh_err *err) {
     struct call *c = arg;
     struct sh_engine *e = c->base.engine;
@@ -84,6 +96,9 @@ static void call_end(void *arg, const struct sh_err *err) {
     durable = !err;
     if (err && !c->base.cb) {
         sh_engine_fatal(e, err);
+    }
+    if (err && s && c->asked_us) {
+        unqueue(s, c->asked_us);
     }
     e->pins++; /* what follows the answer needs the engine, too */
     sh_call_end(&c->base, c->base.value, err);
@@ -703,7 +718,8 @@ void sh_engine_schedule_run(struct sh_engine *e, struct sh_str id, sh_engine_jso
         call_fail(c, &err);
         return;
     }
-    json_array_append_new(list(s, "queue"), json_integer(sh_wall_us()));
+    c->asked_us = sh_wall_us();
+    json_array_append_new(list(s, "queue"), json_integer(c->asked_us));
     save(s, c);
 }
 
