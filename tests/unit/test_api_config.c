@@ -111,6 +111,33 @@ START_TEST(environment_wins_over_the_file) {
 }
 END_TEST
 
+static const char *compaction_env(const char *name) {
+    return strcmp(name, "SHANNON_COMPACTION_BYTES") == 0 ? "0B" : NULL;
+}
+
+static const char *bare_env(const char *name) {
+    return strcmp(name, "SHANNON_COMPACTION_BYTES") == 0 ? "many" : NULL;
+}
+
+START_TEST(the_size_of_a_journal_is_set_by_file_and_environment) {
+    setup();
+    ck_assert_uint_eq(config.compaction_bytes, 16 * SH_MIB);
+    ck_assert_uint_eq(config.compaction_after, 10000);
+    sh_assert_ok(apply("{\"compaction\":{\"bytes\":\"3KiB\"}}"), &err);
+    ck_assert_uint_eq(config.compaction_bytes, 3 * SH_KIB);
+    ck_assert_uint_eq(config.compaction_after, 10000);
+    sh_assert_fails(apply("{\"compaction\":{\"bytes\":3}}"), SH_E_INVAL, &err);
+    sh_assert_fails(apply("{\"compaction\":{\"byte\":\"3KiB\"}}"), SH_E_INVAL, &err);
+    ck_assert_ptr_nonnull(strstr(err.message, "did you mean bytes?"));
+    sh_assert_fails(sh_config_env(&config, bare_env, &err), SH_E_INVAL, &err);
+    ck_assert_ptr_nonnull(strstr(err.message, "SHANNON_COMPACTION_BYTES"));
+    ck_assert_uint_eq(config.compaction_bytes, 3 * SH_KIB); /* what is wrong changes nothing */
+    sh_assert_ok(sh_config_env(&config, compaction_env, &err), &err);
+    ck_assert_uint_eq(config.compaction_bytes, 0);
+    sh_config_done(&config);
+}
+END_TEST
+
 START_TEST(addresses_are_read_strictly) {
     char host[64];
     uint16_t port = 0;
@@ -157,6 +184,7 @@ static Suite *suite(void) {
     tests[n++] = unknown_keys_and_sections_name_the_nearest;
     tests[n++] = wrong_types_are_refused_by_name;
     tests[n++] = environment_wins_over_the_file;
+    tests[n++] = the_size_of_a_journal_is_set_by_file_and_environment;
     tests[n++] = addresses_are_read_strictly;
     tests[n++] = off_loopback_needs_hosts;
     tests[n++] = nearest_is_near_or_none;

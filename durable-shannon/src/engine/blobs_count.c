@@ -89,6 +89,7 @@ static void expand_done(struct sh_job *job) {
 static void page_read(void *arg, const struct sh_event_record *events, size_t n,
                       const struct sh_err *err) {
     struct count *c = arg;
+    struct sh_err bad = {0};
 
     if (err || c->engine->stopping) {
         count_end(c);
@@ -98,8 +99,11 @@ static void page_read(void *arg, const struct sh_event_record *events, size_t n,
         bool may =
             sh_str_eqz(events[i].type, "Checkpoint") || sh_str_eqz(events[i].type, "Observed");
         sh_auto(sh_json_done) json_t *body = NULL;
-        if (may && sh_json_parse(events[i].body, 2 * SH_EVENT_BODY_MAX, &body, NULL) == 0) {
+        if (may && sh_json_parse(events[i].body, 2 * SH_EVENT_BODY_MAX, &body, &bad) == 0) {
             sh_blobs_of_event(events[i].type, body, c->set);
+        } else if (may && bad.code == SH_E_NOMEM) { /* what it names would be nobody's, and go */
+            count_end(c);
+            return;
         }
         c->last = events[i].seq;
     }
