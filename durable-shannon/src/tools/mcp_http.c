@@ -284,11 +284,11 @@ static void refused(struct post *p, int status) {
     char text[160];
     struct sh_mcp_server *s = p->server;
     struct sh_str body = sh_buf_str(&p->text);
-    sh_auto(sh_buf_done) struct sh_buf clean;
     if (p->get && p->id == 0) { /* 405: it offers none; whatever it is, calls will tell */
         post_free(p);
         return;
     }
+    sh_auto(sh_buf_done) struct sh_buf clean;
     sh_buf_init(&clean, 4096);
     sh_secret_redact(&p->key, sh_strn(body.p, body.len < 400 ? body.len : 400), &clean);
     snprintf(text, sizeof(text), "it answered %d: %.100s", status, clean.len ? clean.p : "");
