@@ -200,6 +200,29 @@ START_TEST(worker_that_cannot_run_is_a_compile_error) {
 }
 END_TEST
 
+/* Each string with its NUL and the guest's pointer to it, of both together. */
+START_TEST(arguments_and_environment_hold_at_their_bytes) {
+    static const size_t others = sizeof("agent") + sizeof("K=V") + 3 * sizeof(uint32_t);
+    char *text = sh_zalloc(SH_ARGS_BYTES_MAX + 1);
+    const char *argv[] = {"agent", text, NULL}, *env[] = {"K=V", NULL};
+    struct rig r;
+    struct sh_agent *a = NULL;
+    struct sh_err err = {0};
+
+    rig_start(&r, "greet.wat", 0);
+    r.config.argv = argv;
+    r.config.env = env;
+    memset(text, 'x', SH_ARGS_BYTES_MAX - others - 1);
+    sh_assert_ok(sh_agent_new(r.sandbox, &r.config, &a, &err), &err);
+    a = sh_agent_free(a);
+    text[SH_ARGS_BYTES_MAX - others - 1] = 'x';
+    sh_assert_fails(sh_agent_new(r.sandbox, &r.config, &a, &err), SH_E_LIMIT, &err);
+    ck_assert_ptr_nonnull(strstr(err.message, "131073 bytes, at most 131072"));
+    sh_free(text);
+    rig_done(&r);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         out_of_fuel_is_told_with_the_limit_and_all_of_it_is_used,
@@ -212,6 +235,7 @@ static Suite *suite(void) {
         every_truncation_of_a_module_is_refused,
         text_that_is_not_webassembly_is_refused_with_its_place,
         worker_that_cannot_run_is_a_compile_error,
+        arguments_and_environment_hold_at_their_bytes,
         NULL,
     };
 

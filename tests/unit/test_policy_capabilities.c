@@ -209,6 +209,31 @@ START_TEST(counts_hold_at_their_edges) {
 }
 END_TEST
 
+/* Names and values together, with their "=" and NUL. */
+START_TEST(variables_hold_at_their_bytes) {
+    for (size_t over = 0; over < 2; over++) {
+        sh_auto(sh_json_done) json_t *env = json_object(), *doc = json_object();
+        sh_auto(sh_buf_done) struct sh_buf value;
+        struct sh_capabilities c = {0};
+        struct sh_err err = {0};
+
+        sh_buf_init(&value, SH_MIB);
+        while (value.len < SH_ARGS_BYTES_MAX - strlen("NAME=") - 1 + over) {
+            sh_buf_addc(&value, 'x');
+        }
+        json_object_set_new(env, "NAME", json_stringn(value.p, value.len));
+        json_object_set(doc, "env", env);
+        if (over) {
+            sh_assert_fails(sh_capabilities_parse(doc, "/h", "/b", &c, &err), SH_E_LIMIT, &err);
+            ck_assert_ptr_nonnull(strstr(err.message, "env: 131073 bytes"));
+        } else {
+            sh_assert_ok(sh_capabilities_parse(doc, "/h", "/b", &c, &err), &err);
+        }
+        sh_capabilities_done(&c);
+    }
+}
+END_TEST
+
 START_TEST(a_path_holds_at_its_edge) {
     for (size_t n = SH_PATH_MAX - 1; n <= SH_PATH_MAX; n++) {
         struct sh_capabilities c = {0};
@@ -241,6 +266,7 @@ static Suite *suite(void) {
                                   limits_hold_at_their_edges,
                                   counts_hold_at_their_edges,
                                   a_path_holds_at_its_edge,
+                                  variables_hold_at_their_bytes,
                                   home_and_base_may_be_unknown,
                                   NULL};
     return sh_suite("policy_capabilities", tests);

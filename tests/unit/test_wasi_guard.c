@@ -1,4 +1,11 @@
-/* What may be mapped: only the path that was allowed, and nothing of ours (SEMANTICS 20). */
+/* What may be mapped: only the path that was allowed, and nothing of ours (SEMANTICS 20); and that
+ * nothing is opened where the kernel does not resolve paths. */
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
 #include "../lib/wasi_fixture.h"
 
 static const char *protected_paths[4];
@@ -153,6 +160,46 @@ START_TEST(kernel_interfaces_are_refused_by_name) {
 }
 END_TEST
 
+/* From here on openat2 fails in this process, as under an old kernel (ENOSYS) or in a container
+ * that does not let it through (EPERM). */
+static void take_openat2_away(unsigned error) {
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(code[0]), .filter = code};
+
+    ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program), 0);
+}
+
+static void starts_without_openat2(unsigned error) {
+    struct fx f;
+    struct sh_wasi *w = NULL;
+    struct sh_err err = {0};
+
+    fx_dirs(&f);
+    take_openat2_away(error);
+    sh_guest_init(&f.g, &f.config);
+    sh_assert_fails(sh_wasi_new(&f.g, &w, &err), SH_E_UNSUPPORTED, &err);
+    ck_assert_ptr_nonnull(strstr(err.message, "openat2"));
+    ck_assert_ptr_nonnull(strstr(err.message, "Linux 5.6"));
+    sh_guest_done(&f.g);
+    fx_done(&f);
+}
+
+START_TEST(without_openat2_the_start_fails_and_says_so) {
+    starts_without_openat2(ENOSYS);
+}
+END_TEST
+
+START_TEST(where_openat2_is_not_allowed_the_start_fails_too) {
+    starts_without_openat2(EPERM);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         symbolic_link_is_not_followed_to_a_mapped_directory,
@@ -161,6 +208,8 @@ static Suite *suite(void) {
         protected_file_is_kept_from_directories_that_contain_it,
         looking_at_a_directory_leaves_no_descriptor_open,
         kernel_interfaces_are_refused_by_name,
+        without_openat2_the_start_fails_and_says_so,
+        where_openat2_is_not_allowed_the_start_fails_too,
         NULL,
     };
 
