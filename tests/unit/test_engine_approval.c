@@ -44,6 +44,26 @@ START_TEST(once_allows_one_call_and_asks_again_for_the_next) {
 }
 END_TEST
 
+START_TEST(a_question_names_the_rule_that_asks) {
+    json_t *policy =
+        json_pack("{s:[{s:s, s:{s:[s]}}]}", "rules", "agent", "*", "ask", "tools", "web_search");
+    json_t *asked = NULL;
+
+    f.policy_doc = policy;
+    open_attended("rule");
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, CALL_TWICE, NULL);
+    ck_assert_int_eq(fixture_answer(&f, id, "run"), 0);
+    expect(id, "completed", 1, 2, 0);
+    sh_auto(sh_json_done) json_t *events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, "ApprovalRequested", &asked), 1);
+    sh_auto(sh_free_p) char *text = sh_json_text(asked);
+    ck_assert_msg(strstr(text, "rule 1 of the policy (all agents) asks a person first"), "%s",
+                  text);
+    fixture_close(&f);
+    json_decref(policy);
+}
+END_TEST
+
 START_TEST(nobody_is_asked_for_what_is_not_set_up) {
     open_attended("unconfigured");
     sh_auto(sh_free_p) char *id =
@@ -242,6 +262,7 @@ END_TEST
 static Suite *suite(void) {
     const TTest *const tests[] = {
         once_allows_one_call_and_asks_again_for_the_next,
+        a_question_names_the_rule_that_asks,
         nobody_is_asked_for_what_is_not_set_up,
         run_allows_the_tool_for_the_rest_of_the_workflow,
         always_is_a_grant_to_the_module_and_outlives_the_process,

@@ -192,6 +192,56 @@ START_TEST(what_may_not_be_done_fails_as_an_activity) {
 }
 END_TEST
 
+static char *submit_limited(const char *program, const char *limits) {
+    struct sh_err err = {0};
+    json_t *caps = NULL;
+    char *id;
+
+    sh_assert_ok(sh_json_parse(sh_str(limits), SH_MIB, &caps, &err), &err);
+    id = fixture_submit(&f, program, &(struct sh_submit){.capabilities = caps});
+    ck_assert_msg(id != NULL, "%s", fixture_error.message);
+    json_decref(caps);
+    return id;
+}
+
+/* A denial at the call says what was asked for, which rule denied it, and what would grant it. */
+START_TEST(a_denied_call_names_the_rule_and_the_way_out) {
+    static const struct {
+        const char *op, *request, *says;
+    } cases[] = {
+        {"llm", NULL, "rule 1 of the policy (all agents) denies it"},
+        {"llm", NULL, "run with --tool llm"},
+        {"web_search", NULL, "rule 1 of the policy (all agents) asks a person first"},
+        {"web_search", NULL, "put allow = { tools = [\"web_search\"] } into a rule"},
+        {"calculator", "{\"tools\":[]}",
+         "rule 1 of the policy (all agents) allows it, but this task was not given it"},
+    };
+    json_t *policy =
+        json_pack("{s:[{s:s, s:{s:[s]}, s:{s:[s]}, s:{s:[s]}}]}", "rules", "agent", "*", "allow",
+                  "tools", "calculator", "ask", "tools", "web_search", "deny", "tools", "llm");
+
+    f.policy_doc = policy;
+    fixture_open(&f, "denials");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        sh_auto(sh_free_p) char *program =
+            sh_asprintf("(module\nstart %s {}\nwait any\n", cases[i].op);
+        sh_auto(sh_free_p) char *id =
+            submit_limited(program, cases[i].request ? cases[i].request : "{}");
+        json_t *body = NULL;
+        const char *message;
+
+        json_decref(fixture_wait(&f, id));
+        sh_auto(sh_json_done) json_t *events = fixture_events(&f, id);
+        ck_assert_uint_eq(fixture_count(events, "ActivityFailed", &body), 1);
+        message = json_string_value(json_object_get(json_object_get(body, "error"), "message"));
+        ck_assert_msg(strstr(message, cases[i].says) != NULL, "%s: %s", cases[i].op, message);
+        ck_assert_ptr_nonnull(strstr(message, "is not granted to agent"));
+    }
+    fixture_close(&f);
+    json_decref(policy);
+}
+END_TEST
+
 START_TEST(a_failed_call_is_tried_again_under_the_same_key) {
     json_t *events, *body = NULL;
 
@@ -229,18 +279,6 @@ START_TEST(ends_have_their_own_codes) {
     fixture_close(&f);
 }
 END_TEST
-
-static char *submit_limited(const char *program, const char *limits) {
-    struct sh_err err = {0};
-    json_t *caps = NULL;
-    char *id;
-
-    sh_assert_ok(sh_json_parse(sh_str(limits), SH_MIB, &caps, &err), &err);
-    id = fixture_submit(&f, program, &(struct sh_submit){.capabilities = caps});
-    ck_assert_msg(id != NULL, "%s", fixture_error.message);
-    json_decref(caps);
-    return id;
-}
 
 START_TEST(limits_end_a_workflow_with_their_names) {
     static const struct {
@@ -474,6 +512,7 @@ static Suite *suite(void) {
         parallel_activities_come_in_the_order_of_the_journal,
         a_device_line_carries_its_id_back,
         what_may_not_be_done_fails_as_an_activity,
+        a_denied_call_names_the_rule_and_the_way_out,
         a_failed_call_is_tried_again_under_the_same_key,
         ends_have_their_own_codes,
         limits_end_a_workflow_with_their_names,

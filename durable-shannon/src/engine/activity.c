@@ -80,25 +80,38 @@ static int take_options(struct sh_activity *a, struct sh_err *err) {
     return 0;
 }
 
+static char *rule_for(const struct sh_workflow *wf, const char *tool, bool how) {
+    return sh_policy_tool_why(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, sh_str(tool),
+                              how);
+}
+
+/* What was asked for, which rule denied it, how the operator would grant it. */
 static int denied(const struct sh_workflow *wf, const char *tool, const char *why,
                   struct sh_err *err) {
-    return sh_fail(err, SH_E_DENIED,
-                   "the tool \"%s\" is not granted to agent \"%s\"%s; the operator grants it with "
-                   "`--tool %s` or in policy.toml",
-                   tool, wf->spec.agent, why, tool);
+    sh_auto(sh_free_p) char *rule = rule_for(wf, tool, true);
+
+    return sh_fail(err, SH_E_DENIED, "the tool \"%s\" is not granted to agent \"%s\": %s%s", tool,
+                   wf->spec.agent, rule, why);
 }
 
 /* The frozen capabilities and the policy in force, on one tool. 0, MUST_ASK, or -SH_E_DENIED. */
 static int may_call(const struct sh_workflow *wf, const struct sh_activity *a, const char *tool,
                     struct sh_err *err) {
+    enum sh_verdict verdict =
+        sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, sh_str(tool));
+
     if (!sh_capabilities_tool(&wf->spec.caps, sh_str(tool))) {
-        return denied(wf, tool, "", err);
+        return denied(wf, tool,
+                      verdict == SH_ALLOW ? ", but this task was not given it: neither its request "
+                                            "nor the agent's manifest asks for it; add it there"
+                                          : "",
+                      err);
     }
-    switch (sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, sh_str(tool))) {
+    switch (verdict) {
     case SH_ALLOW:
         return 0;
     case SH_DENY:
-        return denied(wf, tool, " by the policy", err);
+        return denied(wf, tool, "", err);
     case SH_ASK:
         break;
     }
@@ -110,7 +123,7 @@ static int may_call(const struct sh_workflow *wf, const struct sh_activity *a, c
     case SH_ASKED_DENY:
         break;
     }
-    return denied(wf, tool, ": the policy asks a person, and nobody has said yes", err);
+    return denied(wf, tool, "; nobody has said yes", err);
 }
 
 static bool may_reach(void *arg, const struct sh_net_rule *what, bool written_out);
@@ -565,12 +578,12 @@ static void ask(struct sh_activity *a, json_t *body) {
     const struct sh_tool *named =
         a->tool->capability ? a->tool : sh_compensate_tool(a->asked_args, NULL);
     const char *tool = named->capability;
+    sh_auto(sh_free_p) char *rule = rule_for(a->wf, tool, false);
 
     a->state = SH_ACTIVITY_ASKED;
-    sh_approval_request(a->wf,
-                        json_pack("[{s:o, s:s}]", "capability", json_sprintf("tool %s", tool),
-                                  "rule", "the policy asks"),
-                        json_incref(body), tool);
+    sh_approval_request(
+        a->wf, json_pack("[{s:o, s:s}]", "capability", json_sprintf("tool %s", tool), "rule", rule),
+        json_incref(body), tool);
 }
 
 static void activity_new(struct sh_workflow *wf, uint64_t ordinal, const struct sh_request *rq,

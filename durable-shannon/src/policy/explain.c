@@ -70,7 +70,7 @@ static char *way_out(const struct sh_item *item) {
     return sh_strdup("");
 }
 
-static char *reason_of(enum sh_verdict verdict, enum sh_denied_by by, const struct sh_rule *rule) {
+char *sh_denial_reason(enum sh_verdict verdict, enum sh_denied_by by, const struct sh_rule *rule) {
     if (by == SH_BY_MANIFEST) {
         return sh_strdup("the agent's manifest does not ask for it; add it there, or leave it out "
                          "of the request");
@@ -89,7 +89,7 @@ static char *reason_of(enum sh_verdict verdict, enum sh_denied_by by, const stru
 
 struct sh_denial sh_denial_make(const struct sh_item *item, enum sh_verdict verdict,
                                 enum sh_denied_by by, const struct sh_rule *rule) {
-    sh_auto(sh_free_p) char *reason = reason_of(verdict, by, rule);
+    sh_auto(sh_free_p) char *reason = sh_denial_reason(verdict, by, rule);
     sh_auto(sh_free_p) char *way = by == SH_BY_POLICY ? way_out(item) : NULL;
     return (struct sh_denial){
         .verdict = verdict,

@@ -363,6 +363,24 @@ enum sh_verdict sh_policy_tool(const struct sh_policy *p, struct sh_str agent,
     return sh_policy_judge(p, agent, module, &item, &rule);
 }
 
+char *sh_policy_tool_why(const struct sh_policy *p, struct sh_str agent,
+                         const struct sh_hash *module, struct sh_str tool, bool how) {
+    const struct sh_rule *rule = NULL;
+    struct sh_item item = {.kind = SH_ITEM_TOOL, .tool = tool};
+    enum sh_verdict verdict = sh_policy_judge(p, agent, module, &item, &rule);
+    struct sh_denial d;
+
+    if (verdict == SH_ALLOW) {
+        return sh_asprintf("%s allows it", rule ? rule->origin : "the policy");
+    }
+    if (!how) {
+        return sh_denial_reason(verdict, SH_BY_POLICY, rule);
+    }
+    d = sh_denial_make(&item, verdict, SH_BY_POLICY, rule);
+    sh_free(d.capability);
+    return d.rule;
+}
+
 enum sh_verdict sh_policy_net(const struct sh_policy *p, struct sh_str agent,
                               const struct sh_hash *module, const struct sh_net_rule *what,
                               bool written_out) {

@@ -133,5 +133,9 @@ enum sh_verdict sh_policy_net(const struct sh_policy *p, struct sh_str agent,
 /* The verdict of policy alone on one tool, for acts that are not yet journaled (SEMANTICS 14). */
 enum sh_verdict sh_policy_tool(const struct sh_policy *p, struct sh_str agent,
                                const struct sh_hash *module, struct sh_str tool);
+/* Which rule says so, for people, as sh_denial.rule: with what the operator would write to grant
+ * it, or without. gives  a text, to be freed */
+char *sh_policy_tool_why(const struct sh_policy *p, struct sh_str agent,
+                         const struct sh_hash *module, struct sh_str tool, bool how);
 
 #endif

@@ -93,6 +93,7 @@ bool sh_item_touched(const struct sh_capabilities *c, const struct sh_item *item
 enum sh_denied_by { SH_BY_POLICY, SH_BY_MANIFEST, SH_BY_NO_VALUE };
 struct sh_denial sh_denial_make(const struct sh_item *item, enum sh_verdict verdict,
                                 enum sh_denied_by by, const struct sh_rule *rule);
+char *sh_denial_reason(enum sh_verdict verdict, enum sh_denied_by by, const struct sh_rule *rule);
 char *sh_item_name(const struct sh_item *item); /* as denials name it */
 json_t *sh_mount_json(const struct sh_mount *m);
 json_t *sh_net_rule_json(const struct sh_net_rule *r);
