@@ -154,7 +154,7 @@ static int add_text(struct export *x, const struct sh_buf *text) {
 
 static int add_manifest(struct export *x, json_t *files) {
     char hex[SH_HASH_HEX_BYTES];
-    sh_auto(sh_buf_done) struct sh_buf b;
+    sh_auto(sh_buf_done) struct sh_buf b = {0};
     sh_auto(sh_json_done) json_t *manifest = json_pack(
         "{s:s, s:i, s:s, s:s, s:I, s:o, s:O}", "format", "shannon export", "version",
         SH_EXPORT_VERSION, "id", x->id, "runtime", sh_sandbox_runtime(x->engine->config.sandbox),
@@ -187,7 +187,7 @@ static int add_file(struct export *x, const json_t *file) {
     uint64_t bytes = (uint64_t)sh_json_get_int(file, "bytes", 0);
     bool ours = strcmp(name, JOURNAL_NAME) == 0;
     sh_auto(sh_close_p) int opened = ours ? -1 : open_file(x, name);
-    sh_auto(sh_buf_done) struct sh_buf b;
+    sh_auto(sh_buf_done) struct sh_buf b = {0};
     struct sh_hash hash, want;
 
     if ((!ours && opened < 0) || sh_hash_parse(sh_json_get_str(file, "sha256"), &want) < 0) {
@@ -216,7 +216,7 @@ static int add_file(struct export *x, const json_t *file) {
 static void export_work(struct sh_job *job) {
     struct export *x = sh_container_of(job, struct export, job);
     sh_auto(sh_json_done) json_t *files = json_array();
-    sh_auto(sh_buf_done) struct sh_buf end;
+    sh_auto(sh_buf_done) struct sh_buf end = {0};
 
     if ((x->out = sh_spool_open(x->engine->config.data_dir, &x->err)) < 0 ||
         list_files(x, files) < 0 || add_manifest(x, files) < 0) {
