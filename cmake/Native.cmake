@@ -31,10 +31,10 @@ target_include_directories(sh_wasmtime_headers SYSTEM INTERFACE ${SHANNON_WASMTI
 add_dependencies(sh_wasmtime_headers wasmtime-headers)
 
 if(SHANNON_NATIVE)
-    # The stamp is newer than the archive, which may be years old in the cache.
+    # The stamp is newer than the archive, which may be years old in the cache; and it is the only
+    # output: Ninja removes the outputs of what is interrupted, links followed.
     add_custom_command(
         OUTPUT ${CMAKE_BINARY_DIR}/native.stamp
-        BYPRODUCTS ${CMAKE_BINARY_DIR}/native/libshannon_native.a
         COMMAND ${native_build} archive ${CMAKE_BINARY_DIR}/native
         COMMAND ${CMAKE_COMMAND} -E touch ${CMAKE_BINARY_DIR}/native.stamp
         DEPENDS ${native_inputs}
@@ -43,7 +43,8 @@ if(SHANNON_NATIVE)
         VERBATIM)
     add_custom_target(native DEPENDS ${CMAKE_BINARY_DIR}/native.stamp)
     add_library(sh_native INTERFACE)
-    target_link_libraries(sh_native INTERFACE ${CMAKE_BINARY_DIR}/native/libshannon_native.a
+    target_link_libraries(sh_native INTERFACE -L${CMAKE_BINARY_DIR}/native -l:libshannon_native.a
                                               stdc++ m dl Threads::Threads)
+    set_property(TARGET sh_native PROPERTY INTERFACE_LINK_DEPENDS ${CMAKE_BINARY_DIR}/native.stamp)
     add_dependencies(sh_native native)
 endif()
