@@ -23,7 +23,8 @@ enum sh_native_code {
     SH_NATIVE_DENIED = 9, /* a query that is not read-only */
     SH_NATIVE_LIMIT = 10,
     SH_NATIVE_TIMEOUT = 11,
-    SH_NATIVE_PANIC = 12
+    SH_NATIVE_PANIC = 12,
+    SH_NATIVE_FENCED = 13 /* the owner is another one: refused, nothing was written */
 };
 
 /* An answer, the receiver's own: code, then bytes (of a failure: its message, UTF-8, no NUL). */
@@ -49,7 +50,7 @@ struct sh_native_db *sh_native_open(const uint8_t *endpoint, size_t endpoint_len
 /* needs  no other call under way       gives  the answer when the files are released */
 void sh_native_close(struct sh_native_db *db, sh_native_fn cb, void *arg);
 
-/* One batch ("SHB1") as one transaction. */
+/* One batch ("SHB2") as one transaction. */
 void sh_native_commit(struct sh_native_db *db, const uint8_t *batch, size_t len, sh_native_fn cb,
                       void *arg);
 /* Rewrite the files so that what was deleted is gone from the disk. May take minutes.

@@ -28,6 +28,7 @@ pub enum Code {
     Limit = 10,
     Timeout = 11,
     Panic = 12,
+    Fenced = 13,
 }
 
 #[derive(Debug)]

@@ -13,9 +13,12 @@ use crate::db::{code_of_text, run};
 use crate::entry::{Code, Failure, Handle, Outcome};
 use crate::read::{event_key, range};
 
-/// "SHB1", the batch format of store_codec.h.
-const MAGIC: u32 = 0x3142_4853;
+/// "SHB2", the batch format of store_codec.h.
+const MAGIC: u32 = 0x3242_4853;
 const CONFLICT_TRIES: u32 = 5;
+/// What the database says of the owner's record, and what is said when it has another epoch.
+const OWNER: &str = "meta:owner";
+const ANOTHER: &str = "the owner is another one";
 
 struct Put {
     id: Value,
@@ -29,6 +32,8 @@ struct Batch {
     gone: Vec<Value>,
     /// Ranges of events: the beginnings of journals.
     cuts: Vec<Value>,
+    /// The epoch that the record of the owner must have; 0: there must be none.
+    epoch: Option<i64>,
 }
 
 fn event(r: &mut Reader) -> Result<Value, Failure> {
@@ -82,11 +87,17 @@ fn put(r: &mut Reader, batch: &mut Batch) -> Result<(), Failure> {
 fn decode(bytes: &[u8]) -> Result<Batch, Failure> {
     let mut r = Reader::new(bytes);
     if r.u32()? != MAGIC {
-        return Err(malformed("it does not begin with SHB1"));
+        return Err(malformed("it does not begin with SHB2"));
     }
     let n_events = r.count(60)?;
     let n_puts = r.count(9)?;
-    let mut batch = Batch { events: Vec::with_capacity(n_events), ..Batch::default() };
+    let fenced = r.u8()? != 0;
+    let epoch = i64::try_from(r.u64()?).map_err(|_| malformed("an epoch is too large"))?;
+    let mut batch = Batch {
+        events: Vec::with_capacity(n_events),
+        epoch: fenced.then_some(epoch),
+        ..Batch::default()
+    };
     for _ in 0..n_events {
         batch.events.push(event(&mut r)?);
     }
@@ -117,6 +128,9 @@ fn is_consequence(e: &Error) -> bool {
 }
 
 fn refused(e: &Error) -> Failure {
+    if e.message().contains(ANOTHER) || e.message().contains(OWNER) {
+        return Failure::new(Code::Fenced, ANOTHER);
+    }
     let code = match e.details() {
         ErrorDetails::AlreadyExists(Some(AlreadyExistsError::Record { .. })) => Code::Exists,
         ErrorDetails::Internal | ErrorDetails::Connection(_) => code_of_text(e.message()),
@@ -147,9 +161,26 @@ fn judge(rows: Vec<Result<Value, Error>>) -> Verdict {
 /// parsing a statement a hundredth of it.
 const UNROLLED_MAX: usize = 24;
 
+/// First of all statements, so that of two refusals it is the one that is told. It writes the record,
+/// so that no other transaction that does can be committed meanwhile.
+fn fence(epoch: i64, sql: &mut String, vars: &mut Variables) {
+    if epoch == 0 {
+        sql.push_str("CREATE meta:owner SET epoch = 0 RETURN NONE;");
+    } else {
+        sql.push_str(&format!(
+            "IF array::is_empty((UPDATE meta:owner SET batches += 1 WHERE epoch = $epoch \
+             RETURN VALUE epoch)) {{ THROW '{ANOTHER}' }};"
+        ));
+        vars.insert("epoch", Value::Number(Number::Int(epoch)));
+    }
+}
+
 fn statements(batch: Batch) -> (String, Variables) {
     let mut sql = String::from("BEGIN;");
     let mut vars = Variables::new();
+    if let Some(epoch) = batch.epoch {
+        fence(epoch, &mut sql, &mut vars);
+    }
     let array = |rows: Vec<Value>| Value::Array(Array::from(rows));
     // Before the insert: a compacted beginning takes the place of its last event.
     for (i, cut) in batch.cuts.into_iter().enumerate() {
@@ -179,7 +210,12 @@ fn statements(batch: Batch) -> (String, Variables) {
         };
         vars.insert("puts", array(batch.puts.into_iter().map(row).collect()));
     }
-    if !batch.gone.is_empty() {
+    if batch.gone.len() <= UNROLLED_MAX {
+        for (i, id) in batch.gone.into_iter().enumerate() {
+            sql.push_str(&format!("DELETE $g{i} RETURN NONE;"));
+            vars.insert(format!("g{i}"), id);
+        }
+    } else {
         sql.push_str("FOR $id IN $gone { DELETE $id RETURN NONE; };");
         vars.insert("gone", array(batch.gone));
     }
@@ -189,10 +225,10 @@ fn statements(batch: Batch) -> (String, Variables) {
 
 pub async fn commit(handle: &Handle, bytes: &[u8]) -> Outcome {
     let store = handle.store()?;
-    let (sql, vars) = statements(decode(bytes)?);
     let mut tried = 0;
     loop {
-        match judge(run(&store, &sql, Some(vars.clone())).await?) {
+        let (sql, vars) = statements(decode(bytes)?);
+        match judge(run(&store, &sql, Some(vars)).await?) {
             Verdict::Done => return Ok(Vec::new()),
             Verdict::Failed(failure) => return Err(failure),
             Verdict::Conflict(message) => {

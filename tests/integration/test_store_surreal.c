@@ -145,9 +145,11 @@ static int commit(struct sh_native_db *db, struct answer *a, struct sh_str batch
 
 static void valid_batch(struct sh_buf *b) {
     sh_buf_clear(b);
-    sh_buf_u32(b, 0x31424853);
+    sh_buf_u32(b, 0x32424853);
     sh_buf_u32(b, 1);
     sh_buf_u32(b, 1);
+    sh_buf_u8(b, 0);
+    sh_buf_u64(b, 0);
     sh_buf_bytes32(b, SH_STR("wf-a"));
     sh_buf_u64(b, 1);
     sh_buf_u64(b, 2);

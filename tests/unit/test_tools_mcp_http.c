@@ -107,8 +107,13 @@ START_TEST(one_call_that_fails_takes_no_other_with_it) {
     web_call(&w, "mcp:h/wait", "{}");
     web_fails(&w, SH_E_TIMEOUT, "300 ms");
     w.timeout_ms = 20000;
-    web_call(&w, "mcp:h/echo", "{}");
-    web_good(&w);
+    for (int i = 0; i < 400; i++) { /* nobody waits for a notification */
+        web_call(&w, "mcp:h/echo", "{}");
+        web_good(&w);
+        if (count(&w, "method", "notifications/cancelled") > 0) {
+            break;
+        }
+    }
     ck_assert_uint_eq(count(&w, "method", "initialize"), 1);
     ck_assert_uint_eq(count(&w, "method", "notifications/cancelled"), 1);
     finish(&w);

@@ -94,9 +94,7 @@ static void on_schema_written(void *arg, const struct sh_err *err) {
 static void write_schema(struct sh_store *s) {
     sh_auto(sh_json_done) json_t *row = json_pack("{s:i}", "version", SH_STORE_SCHEMA);
     sh_buf_clear(&s->batch);
-    sh_buf_u32(&s->batch, SH_STORE_BATCH_MAGIC);
-    sh_buf_u32(&s->batch, 0);
-    sh_buf_u32(&s->batch, 1);
+    sh_store_put_header(&s->batch, &(struct sh_store_header){.n_puts = 1});
     sh_buf_bytes32(&s->batch, sh_str(sh_table_name(SH_TABLE_META)));
     sh_buf_bytes32(&s->batch, SH_STR("schema"));
     sh_buf_u8(&s->batch, 1);

@@ -1,10 +1,11 @@
 /* The one writer. Appends wait in a queue; whatever waits leaves as one transaction; the next one
  * leaves when it has ended.
  *
- * A refused transaction (EXISTS, INVAL: nothing was written) is tried again in halves until the
- * guilty call is alone and fails. Later calls that carry events of a workflow in it fail with it:
- * to write seq 6 after seq 5 was refused would put our event into someone else's journal.
- * Any other failure leaves the outcome open: the store is poisoned and tells so to everyone. */
+ * A refused transaction (EXISTS, INVAL: nothing was written; FENCED: store_owner.h) is tried again
+ * in halves until the guilty call is alone and fails. Later calls that carry events of a workflow
+ * in it fail with it: to write seq 6 after seq 5 was refused would put our event into someone
+ * else's journal. Any other failure leaves the outcome open: the store is poisoned and tells so to
+ * everyone. */
 #include <stdlib.h>
 
 #include "store/store_codec.h"
@@ -302,36 +303,19 @@ static struct sizes gather(struct sh_store *s) {
     return z;
 }
 
-/* Of the rows that the owner left behind it: all but the last few hundred go, now and then. */
-static uint32_t cut_rows(struct sh_store *s, const struct sh_store_owner *o) {
-    if (!o || o->next % SH_STORE_OWNER_ROWS != 0) {
-        return 0;
-    }
-    sh_buf_bytes32(&s->batch, SH_STR(SH_STORE_EVENTS));
-    sh_buf_bytes32(&s->batch, sh_str(o->journal));
-    sh_buf_u8(&s->batch, 2);
-    sh_buf_u64(&s->batch, o->next - 1);
-    return 1;
-}
-
 static bool encode_batch(struct sh_store *s, struct sizes *z) {
     const struct sh_store_owner *o = s->batch_owner;
     sh_buf_clear(&s->batch);
-    sh_buf_u32(&s->batch, SH_STORE_BATCH_MAGIC);
-    sh_buf_u32(&s->batch, (uint32_t)z->events + (o ? 1 : 0));
-    sh_buf_u32(&s->batch, 0);
-    if (o) { /* first, so that of two refusals it is the one that is told */
-        struct sh_event_record row = sh_store_fence(o);
-        sh_store_put_event(&s->batch, &row);
-    }
+    sh_store_put_header(&s->batch, &(struct sh_store_header){.n_events = (uint32_t)z->events,
+                                                             .fenced = o != NULL,
+                                                             .epoch = sh_store_epoch(o)});
     sh_list_each (node, &s->flying) {
         const struct call *c = sh_container_of(node, struct call, link);
         sh_buf_add(&s->batch, c->events.p, c->events.len);
     }
     z->puts = fold_puts(s, z->puts, &s->batch);
-    uint32_t cuts = cut_rows(s, o);
     if (!s->batch.failed) {
-        write_u32_at(&s->batch, 8, (uint32_t)z->puts + cuts);
+        write_u32_at(&s->batch, 8, (uint32_t)z->puts);
     }
     return !s->batch.failed;
 }
@@ -373,29 +357,22 @@ void sh_store_flush(struct sh_store *s) {
 }
 
 static void count(struct sh_store *s) {
-    struct sh_reader r = {(const uint8_t *)s->batch.p + 4,
-                          (const uint8_t *)s->batch.p + s->batch.len, false};
-    uint64_t events = sh_reader_u32(&r);
-    uint64_t records = sh_reader_u32(&r);
-    if (s->batch_owner) { /* its row is nobody's event */
-        events--;
-        records -= s->batch_owner->next % SH_STORE_OWNER_ROWS == 0;
-    }
+    struct sh_reader r = {(const uint8_t *)s->batch.p, (const uint8_t *)s->batch.p + s->batch.len,
+                          false};
+    struct sh_store_header h = {0};
+    SH_ASSERT(sh_store_get_header(&r, &h));
     s->stats.transactions++;
-    s->stats.events += events;
-    s->stats.records += records;
+    s->stats.events += h.n_events;
+    s->stats.records += h.n_puts;
     s->stats.bytes += s->batch.len;
-    if (events + records > s->stats.largest_batch) {
-        s->stats.largest_batch = events + records;
+    if (h.n_events + (uint64_t)h.n_puts > s->stats.largest_batch) {
+        s->stats.largest_batch = h.n_events + (uint64_t)h.n_puts;
     }
 }
 
 static void succeeded(struct sh_store *s) {
     struct call *c = NULL;
     count(s);
-    if (s->batch_owner) {
-        s->batch_owner->next++;
-    }
     while ((c = first(&s->flying))) {
         settle(s, c, NULL);
     }
@@ -446,7 +423,7 @@ static void fenced(struct sh_store *s) {
 
 static void refused(struct sh_store *s, const struct sh_err *err) {
     size_t n = 0;
-    if (s->batch_owner && sh_store_fenced_by(s->batch_owner, err)) {
+    if (err->code == SH_E_FENCED) {
         fenced(s);
         return;
     }
@@ -484,7 +461,7 @@ static void on_commit(void *arg, const struct sh_err *err) {
     s->in_flight = false;
     if (!err) {
         succeeded(s);
-    } else if (err->code == SH_E_EXISTS || err->code == SH_E_INVAL) {
+    } else if (err->code == SH_E_EXISTS || err->code == SH_E_INVAL || err->code == SH_E_FENCED) {
         refused(s, err);
     } else {
         s->poison = *err;

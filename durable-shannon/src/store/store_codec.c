@@ -3,6 +3,23 @@
 
 enum tag { TAG_NULL, TAG_FALSE, TAG_TRUE, TAG_INT, TAG_REAL, TAG_STRING, TAG_ARRAY, TAG_OBJECT };
 
+void sh_store_put_header(struct sh_buf *b, const struct sh_store_header *h) {
+    sh_buf_u32(b, SH_STORE_BATCH_MAGIC);
+    sh_buf_u32(b, h->n_events);
+    sh_buf_u32(b, h->n_puts);
+    sh_buf_u8(b, h->fenced);
+    sh_buf_u64(b, h->epoch);
+}
+
+bool sh_store_get_header(struct sh_reader *r, struct sh_store_header *ret) {
+    uint32_t magic = sh_reader_u32(r);
+    ret->n_events = sh_reader_u32(r);
+    ret->n_puts = sh_reader_u32(r);
+    ret->fenced = sh_reader_u8(r) != 0;
+    ret->epoch = sh_reader_u64(r);
+    return !r->failed && magic == SH_STORE_BATCH_MAGIC;
+}
+
 void sh_store_put_event(struct sh_buf *b, const struct sh_event_record *e) {
     sh_buf_bytes32(b, e->workflow);
     sh_buf_u64(b, e->seq);

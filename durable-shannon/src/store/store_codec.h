@@ -1,7 +1,9 @@
 /* store_codec: what a batch looks like on its way to a backend, and JSON values as tagged trees.
  * Numbers are little endian, bytes32 is a u32 length and the bytes (base/str.h).
  *
- * batch "SHB1":  u32 magic, u32 n_events, u32 n_puts, then
+ * batch "SHB2":  u32 magic, u32 n_events, u32 n_puts, u8 0 | 1 = fenced, u64 epoch, then
+ *   fenced:      the record meta:owner has that epoch (0: there is none), and its `batches` rise by
+ *                one; else the whole batch is refused, SH_E_FENCED
  *   event:       bytes32 workflow, u64 seq, u64 time_us, bytes32 type, bytes32 body, 32 bytes hash
  *   put:         bytes32 table name, bytes32 key, u8 0 = delete | 1 = write, then a value (object)
  *   cut:         among the puts: bytes32 "event", bytes32 workflow, u8 2, u64 last seq to go
@@ -13,8 +15,18 @@
 
 #include "store/store.h"
 
-#define SH_STORE_BATCH_MAGIC 0x31424853u /* "SHB1" */
+#define SH_STORE_BATCH_MAGIC 0x32424853u /* "SHB2" */
+#define SH_STORE_OWNER "owner"           /* key of the record that fences */
 #define SH_STORE_DEPTH_MAX 128           /* nesting of a value; SurrealDB's own limit is 256 */
+
+struct sh_store_header {
+    uint32_t n_events, n_puts;
+    bool fenced;
+    uint64_t epoch;
+};
+void sh_store_put_header(struct sh_buf *b, const struct sh_store_header *h);
+/* False when it is no batch. */
+bool sh_store_get_header(struct sh_reader *r, struct sh_store_header *ret);
 
 void sh_store_put_event(struct sh_buf *b, const struct sh_event_record *e);
 /* Views into the reader's bytes. False when malformed. */

@@ -1,17 +1,15 @@
-/* Owners of a store, and the fence between them. What an owner writes takes the next number of a
- * row of its own, "~owner/EPOCH", in the same transaction; a number that is there already refuses
- * the whole batch. Who takes over writes the number that the owner before it would have taken next:
- * from that transaction on nothing of that owner goes in any more, whatever it still believes. It
- * is the database's own check of an id, so that it costs no reading, and two writes of one row are
- * a conflict for every database.
+/* Owners of a store, and the fence between them. One record says who the owner is:
  *
- *   meta:owner   {epoch, owner, at_us}: the latest
- *   ~owner/N     event k: the k-th batch of epoch N (the last of them are kept), or its end */
+ *   meta:owner   {epoch, owner, at_us, batches}
+ *
+ * What an owner writes is written only where that record has its epoch, and counts itself there,
+ * all in one transaction. So each of its batches and a takeover write the same record, and of two
+ * writes at once every database lets one win; from the takeover on nothing of the owner before it
+ * goes in, whatever it still believes. Taking over is a batch of the owner before. */
 #include "store/store_owner.h"
 
-#include <stdio.h>
+#include "store/store_codec.h"
 
-#define RECORD "owner"
 #define TRIES_MAX 64 /* others start at the same time */
 
 struct claiming {
@@ -20,26 +18,14 @@ struct claiming {
     sh_store_owner_fn cb;
     void *arg;
     unsigned tries;
-    uint64_t before;            /* the latest epoch */
-    struct sh_store_owner last; /* of that one: where its row ends */
+    struct sh_store_owner *before;
 };
 
-static void journal_name(char *ret, size_t size, uint64_t epoch) {
-    snprintf(ret, size, "~owner/%llu", (unsigned long long)epoch);
-}
-
-struct sh_event_record sh_store_fence(const struct sh_store_owner *o) {
-    return (struct sh_event_record){.workflow = sh_str(o->journal),
-                                    .seq = o->next,
-                                    .type = SH_STR("Wrote"),
-                                    .body = SH_STR("{}")};
-}
-
-bool sh_store_fenced_by(const struct sh_store_owner *o, const struct sh_err *err) {
-    char id[64];
-
-    snprintf(id, sizeof(id), "'%s'", o->journal);
-    return err->code == SH_E_EXISTS && strstr(err->message, id);
+static struct sh_store_owner *owner_new(uint64_t epoch) {
+    struct sh_store_owner *o = sh_new(struct sh_store_owner);
+    o->refs = 1;
+    o->epoch = epoch;
+    return o;
 }
 
 void sh_store_owner_lose(struct sh_store_owner *o) {
@@ -76,15 +62,9 @@ bool sh_store_lost(const struct sh_store_owner *o, struct sh_err *ret) {
 static void look(struct claiming *c);
 
 static void end(struct claiming *c, const struct sh_err *err) {
-    struct sh_store_owner *o = NULL;
+    struct sh_store_owner *o = err ? NULL : owner_new(sh_store_epoch(c->before) + 1);
 
-    if (!err) {
-        o = sh_new(struct sh_store_owner);
-        o->refs = 1;
-        o->epoch = c->before + 1;
-        o->next = 2; /* the first is what took over */
-        journal_name(o->journal, sizeof(o->journal), o->epoch);
-    }
+    sh_store_owner_unref(c->before);
     c->cb(c->arg, o, err);
     sh_free(c->name);
     sh_free(c);
@@ -93,68 +73,17 @@ static void end(struct claiming *c, const struct sh_err *err) {
 static void taken(void *arg, const struct sh_err *err) {
     struct claiming *c = arg;
 
-    if (err && err->code == SH_E_EXISTS && ++c->tries < TRIES_MAX) {
-        look(c); /* it wrote meanwhile, or somebody else took over */
+    if (err && err->code == SH_E_FENCED && ++c->tries < TRIES_MAX) {
+        look(c); /* somebody else took over meanwhile */
     } else {
         end(c, err);
     }
 }
 
-static void take(struct claiming *c) {
-    char mine[sizeof(c->last.journal)];
-    struct sh_event_record rows[2];
-    struct sh_put puts[2];
-    size_t n = 0, n_puts = 0;
-    struct sh_err err = {0};
-    sh_auto(sh_json_done) json_t *record =
-        json_pack("{s:I, s:s, s:I}", "epoch", (json_int_t)c->before + 1, "owner", c->name, "at_us",
-                  (json_int_t)sh_wall_us());
-    sh_auto(sh_json_done) json_t *all = json_pack("{s:I}", "seq", (json_int_t)c->last.next - 1);
-
-    journal_name(mine, sizeof(mine), c->before + 1);
-    if (c->before > 0) {
-        rows[n] = sh_store_fence(&c->last);
-        rows[n++].type = SH_STR("Fenced");
-    }
-    if (c->before > 0 && c->last.next > 1) {
-        puts[n_puts++] = (struct sh_put){SH_JOURNAL_CUT, sh_str(c->last.journal), all};
-    }
-    rows[n] = sh_store_fence(&c->last);
-    rows[n].workflow = sh_str(mine);
-    rows[n].seq = 1;
-    rows[n++].type = SH_STR("Owned");
-    puts[n_puts++] = (struct sh_put){SH_TABLE_META, SH_STR(RECORD), record};
-    if (sh_store_append(c->store, rows, n, puts, n_puts, taken, c, &err) < 0) {
-        end(c, &err);
-    }
-}
-
-static void rows_read(void *arg, const struct sh_event_record *rows, size_t n,
-                      const struct sh_err *err) {
-    struct claiming *c = arg;
-
-    if (err) {
-        end(c, err);
-        return;
-    }
-    if (n == 0) {
-        take(c);
-        return;
-    }
-    if (sh_str_eqz(rows[n - 1].type, "Fenced")) { /* its successor is on its way into the record */
-        struct sh_err race = {0};
-        sh_fail(&race, SH_E_EXISTS, "somebody else takes over");
-        taken(c, &race);
-        return;
-    }
-    c->last.next = rows[n - 1].seq + 1;
-    sh_store_read_events(c->store, sh_str(c->last.journal), rows[n - 1].seq, SH_JOURNAL_PAGE,
-                         rows_read, c);
-}
-
 static void record_read(void *arg, json_t *records, size_t total, const struct sh_err *err) {
     struct claiming *c = arg;
     int64_t epoch = sh_json_get_int(json_array_get(records, 0), "epoch", 0);
+    struct sh_err bad = {0};
 
     (void)total;
     if (err) {
@@ -162,23 +91,23 @@ static void record_read(void *arg, json_t *records, size_t total, const struct s
         return;
     }
     if (epoch < 0 || epoch >= INT64_MAX) {
-        struct sh_err bad = {0};
         sh_fail(&bad, SH_E_CORRUPT, "the record meta:owner has the epoch %lld", (long long)epoch);
         end(c, &bad);
         return;
     }
-    c->before = (uint64_t)epoch;
-    c->last.next = 1;
-    journal_name(c->last.journal, sizeof(c->last.journal), c->before);
-    if (c->before == 0) {
-        take(c);
-    } else {
-        sh_store_read_events(c->store, sh_str(c->last.journal), 0, SH_JOURNAL_PAGE, rows_read, c);
+    sh_store_owner_unref(c->before);
+    c->before = owner_new((uint64_t)epoch);
+    sh_auto(sh_json_done) json_t *record =
+        json_pack("{s:I, s:s, s:I, s:I}", "epoch", (json_int_t)epoch + 1, "owner", c->name, "at_us",
+                  (json_int_t)sh_wall_us(), "batches", (json_int_t)0);
+    struct sh_put put = {SH_TABLE_META, SH_STR(SH_STORE_OWNER), record};
+    if (sh_store_append_as(c->store, c->before, NULL, 0, &put, 1, taken, c, &bad) < 0) {
+        end(c, &bad);
     }
 }
 
 static void look(struct claiming *c) {
-    sh_store_get(c->store, SH_TABLE_META, SH_STR(RECORD), record_read, c);
+    sh_store_get(c->store, SH_TABLE_META, SH_STR(SH_STORE_OWNER), record_read, c);
 }
 
 void sh_store_own(struct sh_store *s, const char *name, sh_store_owner_fn cb, void *arg) {

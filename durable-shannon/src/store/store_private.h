@@ -14,7 +14,7 @@ struct sh_store_ops {
     int (*open)(struct sh_loop *l, const char *endpoint, const json_t *options, sh_store_done_fn cb,
                 void *arg, void **ret, struct sh_err *err);
     void (*close)(void *backend, void (*cb)(void *arg), void *arg);
-    /* One transaction ("SHB1", store_codec.h). SH_E_EXISTS and SH_E_INVAL promise that nothing was
+    /* One transaction ("SHB2", store_codec.h). SH_E_EXISTS and SH_E_INVAL promise that nothing was
      * written; every other failure leaves the outcome open. */
     void (*commit)(void *backend, struct sh_str batch, sh_store_done_fn cb, void *arg);
     void (*read_events)(void *backend, struct sh_str workflow, uint64_t after, size_t limit,
@@ -46,7 +46,7 @@ struct sh_store {
     bool in_flight;
     size_t probe, probe_left; /* a refused batch is tried again in parts of `probe` calls */
     struct sh_buf batch;
-    struct sh_store_owner *batch_owner; /* whose row is in it, or NULL */
+    struct sh_store_owner *batch_owner; /* who fences it, or NULL */
     uint64_t submitted, settled;
     struct sh_err poison; /* code 0: none */
     struct sh_list reads; /* waiting for their ticket */

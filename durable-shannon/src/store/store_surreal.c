@@ -54,6 +54,8 @@ static int code_of(int native) {
         return SH_E_TIMEOUT;
     case SH_NATIVE_PANIC:
         return SH_E_INTERNAL;
+    case SH_NATIVE_FENCED:
+        return SH_E_FENCED;
     default:
         return SH_E_IO;
     }

@@ -145,7 +145,7 @@ static void give_events(struct op *op) {
 static void sync_op(struct op *op) {
     if (sh_list_linked(&op->link)) {
         struct sh_twin *t = op->backend->twin;
-        SH_ASSERT(sh_twin_state_apply(t->synced, sh_strn(op->batch, op->batch_len), NULL) == 0);
+        SH_ASSERT(sh_twin_state_keep(t->synced, sh_strn(op->batch, op->batch_len), NULL) == 0);
         sh_list_unlink(&op->link);
     }
 }
@@ -325,7 +325,7 @@ void sh_twin_power_loss(struct sh_twin *t, enum sh_twin_loss loss) {
         struct op *op = sh_container_of(node, struct op, link);
         if (survives(loss, node->prev == &t->log, node->next == &t->log)) {
             /* Without the commits before it, one that only deletes or inserts still applies. */
-            SH_ASSERT(sh_twin_state_apply(t->synced, sh_strn(op->batch, op->batch_len), NULL) == 0);
+            SH_ASSERT(sh_twin_state_keep(t->synced, sh_strn(op->batch, op->batch_len), NULL) == 0);
         }
     }
     sh_twin_release(t, SIZE_MAX);

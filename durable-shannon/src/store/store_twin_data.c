@@ -127,18 +127,36 @@ static int apply_cuts(json_t *state, struct sh_reader r, uint32_t n_events, uint
     return 0;
 }
 
+static json_t *owner_of(const json_t *state) {
+    return json_object_get(json_object_get(state, sh_table_name(SH_TABLE_META)), SH_STORE_OWNER);
+}
+
+static uint64_t epoch_of(const json_t *state) {
+    return (uint64_t)sh_json_get_int(owner_of(state), "epoch", 0);
+}
+
+static void count_batch(json_t *state, uint64_t epoch) {
+    json_t *before = owner_of(state);
+    json_t *after = before ? json_copy(before) : json_pack("{s:I}", "epoch", (json_int_t)epoch);
+    json_int_t batches = sh_json_get_int(before, "batches", 0);
+    json_object_set_new(after, "batches", json_integer(batches + 1));
+    json_object_set_new(json_object_get(state, sh_table_name(SH_TABLE_META)), SH_STORE_OWNER,
+                        after);
+}
+
 static int apply_in_place(json_t *state, struct sh_str batch, struct sh_err *err) {
     struct sh_reader r = {(const uint8_t *)batch.p, (const uint8_t *)batch.p + batch.len, false};
-    uint32_t magic = sh_reader_u32(&r);
-    uint32_t n_events = sh_reader_u32(&r);
-    uint32_t n_puts = sh_reader_u32(&r);
-    if (r.failed || magic != SH_STORE_BATCH_MAGIC) {
+    struct sh_store_header h = {0};
+    if (!sh_store_get_header(&r, &h)) {
         return malformed(err);
     }
-    if (apply_cuts(state, r, n_events, n_puts, err) < 0) {
+    if (h.fenced) {
+        count_batch(state, h.epoch);
+    }
+    if (apply_cuts(state, r, h.n_events, h.n_puts, err) < 0) {
         return -SH_E_INVAL;
     }
-    for (uint32_t i = 0; i < n_events; i++) {
+    for (uint32_t i = 0; i < h.n_events; i++) {
         struct sh_event_record e;
         if (!sh_store_get_event(&r, &e)) {
             return malformed(err);
@@ -148,7 +166,7 @@ static int apply_in_place(json_t *state, struct sh_str batch, struct sh_err *err
             return failed;
         }
     }
-    int failed = apply_puts(state, &r, n_puts, err);
+    int failed = apply_puts(state, &r, h.n_puts, err);
     if (failed == 0 && r.p != r.end) {
         return malformed(err);
     }
@@ -167,14 +185,14 @@ static void copy_journal(json_t *to, const json_t *state, struct sh_str workflow
 static json_t *touched(const json_t *state, struct sh_str batch) {
     struct sh_reader r = {(const uint8_t *)batch.p, (const uint8_t *)batch.p + batch.len, false};
     json_t *copy = sh_twin_state_new();
-    sh_reader_u32(&r);
-    uint32_t n_events = sh_reader_u32(&r), n_puts = sh_reader_u32(&r);
+    struct sh_store_header h = {0};
+    (void)sh_store_get_header(&r, &h); /* what it is not, is told when it is applied */
     struct sh_event_record e;
     struct sh_store_put_view put = {0};
-    for (uint32_t i = 0; i < n_events && sh_store_get_event(&r, &e); i++) {
+    for (uint32_t i = 0; i < h.n_events && sh_store_get_event(&r, &e); i++) {
         copy_journal(copy, state, e.workflow);
     }
-    for (uint32_t i = 0; i < n_puts && sh_store_get_put(&r, &put); i++) {
+    for (uint32_t i = 0; i < h.n_puts && sh_store_get_put(&r, &put); i++) {
         if (put.cut) {
             copy_journal(copy, state, put.key);
         }
@@ -185,6 +203,15 @@ static json_t *touched(const json_t *state, struct sh_str batch) {
 }
 
 int sh_twin_state_apply(json_t *state, struct sh_str batch, struct sh_err *err) {
+    struct sh_reader r = {(const uint8_t *)batch.p, (const uint8_t *)batch.p + batch.len, false};
+    struct sh_store_header h = {0};
+    if (sh_store_get_header(&r, &h) && h.fenced && epoch_of(state) != h.epoch) {
+        return sh_fail(err, SH_E_FENCED, "the owner is another one");
+    }
+    return sh_twin_state_keep(state, batch, err);
+}
+
+int sh_twin_state_keep(json_t *state, struct sh_str batch, struct sh_err *err) {
     /* Tried on a copy: a batch that fails in the middle leaves nothing. */
     sh_auto(sh_json_done) json_t *copy = touched(state, batch);
     int r = apply_in_place(copy, batch, err);

@@ -9,8 +9,10 @@
 json_t *sh_twin_state_new(void);
 json_t *sh_twin_state_copy(const json_t *state);
 
-/* All of a batch or nothing. fails  SH_E_EXISTS, SH_E_INVAL */
+/* All of a batch or nothing. fails  SH_E_EXISTS, SH_E_INVAL, SH_E_FENCED */
 int sh_twin_state_apply(json_t *state, struct sh_str batch, struct sh_err *err);
+/* The same for one that was accepted already: it is not fenced again. */
+int sh_twin_state_keep(json_t *state, struct sh_str batch, struct sh_err *err);
 
 /* An array of events with after < seq, at most `limit`. */
 json_t *sh_twin_state_events(const json_t *state, struct sh_str workflow, uint64_t after,
