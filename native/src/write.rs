@@ -168,8 +168,8 @@ fn fence(epoch: i64, sql: &mut String, vars: &mut Variables) {
         sql.push_str("CREATE meta:owner SET epoch = 0 RETURN NONE;");
     } else {
         sql.push_str(&format!(
-            "IF array::is_empty((UPDATE meta:owner SET batches += 1 WHERE epoch = $epoch \
-             RETURN VALUE epoch)) {{ THROW '{ANOTHER}' }};"
+            "UPDATE meta:owner SET batches = IF epoch = $epoch {{ batches + 1 }} \
+             ELSE {{ THROW '{ANOTHER}' }} RETURN NONE;"
         ));
         vars.insert("epoch", Value::Number(Number::Int(epoch)));
     }
