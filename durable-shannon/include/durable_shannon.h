@@ -71,7 +71,8 @@ DURABLE_API const char *durable_version(void);
  * or NULL. gives  {hash, name, bytes, kind, created_at}, unless ret is NULL */
 DURABLE_API int durable_module(struct durable *d, const char *name, const void *bytes, size_t n,
                                const char *manifest, char **ret, struct durable_error *error);
-/* {agent, query | input, session?, capabilities?, metadata?, args?, idempotency_key?} -> its id */
+/* {agent, query | input, session?, capabilities?, metadata?, args?, idempotency_key?} -> its id.
+ * The input is any JSON of at most 64 MiB. */
 DURABLE_API int durable_submit(struct durable *d, const char *task, char **ret_id,
                                struct durable_error *error);
 DURABLE_API int durable_get(struct durable *d, const char *id, char **ret,

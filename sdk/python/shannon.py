@@ -199,7 +199,13 @@ def wait_all(activities):
 
 def input():
     """The task's input."""
-    return call("input")
+    try:
+        return call("input")
+    except Error as error:
+        if error.code != "limit_exceeded":
+            raise
+    with open("/dev/input", "rb") as file:  # too large for an answer
+        return _parse(file.read().decode().lstrip(), 0)[0]
 
 
 def query():
@@ -210,7 +216,12 @@ def query():
 
 def output(value):
     """The task's result, at most once. Without it, standard output is the answer."""
-    call("output", value=value)
+    text = _text(value).encode()
+    if len(text) < _LINE_MAX // 2:
+        call("output", value=value)
+    else:  # too large for a request
+        with open("/dev/output", "wb") as file:
+            file.write(text)
 
 
 def emit(kind, data=None):

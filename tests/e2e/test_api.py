@@ -184,7 +184,7 @@ class Service(Base):
     def test_oversized_bodies_are_refused_before_they_are_read(self):
         head = (
             "POST /api/v1/tasks HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nX-API-Key: %s\r\n"
-            "Content-Length: %d\r\n\r\n" % (self.server.port, self.server.key, 16 * 2**20 + 1)
+            "Content-Length: %d\r\n\r\n" % (self.server.port, self.server.key, 65 * 2**20 + 1)
         )
         self.assertEqual(self.server.raw(head.encode()), 413)
 

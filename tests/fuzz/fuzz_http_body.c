@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         sh_request_free(r);
     } else {
         struct sh_submit_body body = {0};
-        if (sh_submit_body_parse(rest, &body, &err) == 0) {
+        if (sh_submit_body_parse(rest, false, &body, &err) == 0) {
             SH_ASSERT(body.query && body.input && body.metadata);
             sh_submit_body_done(&body);
         } else {

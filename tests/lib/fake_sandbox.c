@@ -7,6 +7,8 @@
  *   publish NAME JSON
  *   sleep MS          spin SLICES      checkpoint TEXT    output JSON  read      clock
  *   exit N            trap NAME        random             differ       loop      input
+ *   input hash        prints its SHA-256 and length
+ *   large BYTES [C]   a result of that size
  *   abort         the process dies of SIGABRT
  *   continue JSON (as new, with that input)
  *   hostfail          the host fails the agent, once in this process
@@ -152,7 +154,11 @@ int sh_agent_new(struct sh_sandbox *s, const struct sh_agent_config *config, str
     a->config = *config;
     a->files = s->files;
     a->module = sh_module_ref(config->module);
-    a->input = sh_strndup0(config->input.p, config->input.len);
+    if (config->input_text) {
+        a->input = sh_buf_take(config->input_text);
+    } else {
+        a->input = sh_strndup0(config->input.p, config->input.len);
+    }
     a->workspace = sh_strdup(config->workspace ? config->workspace : "");
     a->state = sh_strndup0(config->state.p, config->state.len);
     a->config.input = sh_str(a->input);
@@ -199,6 +205,10 @@ void sh_agent_wake(struct sh_agent *a) {
     a->guest.woken = true;
 }
 
+struct sh_buf *sh_agent_result(struct sh_agent *a) {
+    return a->guest.result.len > 0 ? &a->guest.result : NULL;
+}
+
 const struct sh_effect *sh_agent_effects(struct sh_agent *a, size_t *ret_n) {
     *ret_n = a->guest.n_effects;
     return a->guest.effects;
@@ -229,6 +239,16 @@ struct sh_agent_counters sh_agent_counters(const struct sh_agent *a) {
 
 static int print(struct sh_agent *a, const char *text) {
     return sh_guest_output(&a->guest, 1, sh_str(text));
+}
+
+static int print_hash(struct sh_agent *a, const char *text) {
+    char line[SH_HASH_HEX_BYTES + 32], hex[SH_HASH_HEX_BYTES];
+    struct sh_hash hash;
+
+    sh_sha256(text, strlen(text), &hash);
+    sh_hash_hex(&hash, hex);
+    snprintf(line, sizeof(line), "%s %zu\n", hex, strlen(text));
+    return print(a, line);
 }
 
 static int printed_result(struct sh_agent *a, int32_t handle) {
@@ -542,6 +562,25 @@ static int end_word(struct sh_agent *a, const char *word, const char *args) {
     return sh_guest_end(&a->guest, atoi(args) ? SH_E_EXIT : SH_OK, "exit %s", args);
 }
 
+/* output JSON, or large BYTES [C]: a JSON string of C, or no JSON where C is a quote. Before its
+ * checkpoint only. */
+static int give(struct sh_agent *a, const char *word, const char *args) {
+    char *end = NULL;
+    size_t n = strcmp(word, "large") == 0 ? (size_t)strtoull(args, &end, 10) : 0;
+
+    if (a->config.state.len > 0) {
+        return 0;
+    }
+    if (n == 0) {
+        sh_guest_effect(&a->guest, SH_EFFECT_RESULT, 0, 0, (struct sh_str){0}, sh_str(args));
+        return 0;
+    }
+    sh_auto(sh_free_p) char *text = sh_alloc(n);
+    memset(text, end[0] && end[1] ? end[1] : 'x', n);
+    text[0] = text[n - 1] = '"';
+    return sh_guest_give(&a->guest, sh_strn(text, n));
+}
+
 static int execute(struct sh_agent *a, const char *word, const char *args) {
     struct sh_guest *g = &a->guest;
 
@@ -556,11 +595,8 @@ static int execute(struct sh_agent *a, const char *word, const char *args) {
         return emit(a, args, SH_EFFECT_EMIT);
     } else if (strcmp(word, "publish") == 0) {
         return emit(a, args, SH_EFFECT_PUBLISH);
-    } else if (strcmp(word, "output") == 0) {
-        if (a->config.state.len == 0) { /* before its checkpoint */
-            sh_guest_effect(g, SH_EFFECT_RESULT, 0, 0, (struct sh_str){0}, sh_str(args));
-        }
-        return 0;
+    } else if (strcmp(word, "output") == 0 || strcmp(word, "large") == 0) {
+        return give(a, word, args);
     } else if (strcmp(word, "sleep") == 0) {
         return sleep_for(a, args);
     } else if (strcmp(word, "read") == 0) {
@@ -591,7 +627,7 @@ static int execute(struct sh_agent *a, const char *word, const char *args) {
         static atomic_bool failed;
         return atomic_exchange(&failed, true) ? 0 : sh_guest_end(g, SH_E_NOSPC, "the disk is full");
     } else if (strcmp(word, "input") == 0) {
-        return print(a, a->input);
+        return strcmp(args, "hash") == 0 ? print_hash(a, a->input) : print(a, a->input);
     }
     return numbers(a, word);
 }

@@ -116,6 +116,49 @@ static const struct sweep_step family[] = {
 static const struct sweep_scenario children = {
     .name = "children", .set = allow, .steps = family, .check = check_children};
 
+/* ---- what is kept beside the journal ---- */
+
+static int submit_large(void) {
+    struct sh_buf input;
+    int code;
+
+    sh_buf_init_sure(&input, SH_INPUT_MAX + 4);
+    memset(sh_buf_room(&input, SH_INPUT_MAX + 3), '1', SH_INPUT_MAX + 3);
+    input.len = SH_INPUT_MAX + 3;
+    code = sweep_submit(0,
+                        "(module\ninput hash\nstart llm {\"q\":1}\nwait any\nlarge 1048577\n"
+                        "print end\n",
+                        &(struct sh_submit){.input_text = &input});
+    sh_buf_done(&input);
+    return code;
+}
+
+static int open_large(void) {
+    struct sweep_answer *a = sweep_ask();
+    struct sh_err err = {0};
+    uint64_t bytes = 0;
+    int fd = -1, code;
+
+    sh_engine_get(sweep.f.engine, sh_str(sweep.ids[0]), sweep_on_json, a);
+    code = sweep_answered(a);
+    if (code) {
+        return code;
+    }
+    if (!json_object_get(a->value, "output_kept")) {
+        return SWEEP_LATER;
+    }
+    if (sh_engine_payload_open(sweep.f.engine, json_object_get(a->value, "output_kept"), &fd,
+                               &bytes, &err) == 0) {
+        sweep_assert(bytes == SH_OUTPUT_MAX + 1, "%llu bytes", (unsigned long long)bytes);
+        close(fd);
+    }
+    return err.code;
+}
+
+static const struct sweep_step larges[] = {
+    {"submit", submit_large, NULL, false}, {"open the result", open_large, NULL, true}, {0}};
+static const struct sweep_scenario large = {.name = "large", .set = allow, .steps = larges};
+
 /* ---- connections ---- */
 
 static int listener = -1;
@@ -153,5 +196,6 @@ static const struct sweep_step connects[] = {{"submit", submit_connected, NULL, 
 static const struct sweep_scenario connected = {
     .name = "connected", .set = listen_for_it, .steps = connects, .differs = true};
 
-const struct sweep_scenario *const sweep_runs[] = {
-    &sequential, &parallel, &checkpoints, &children, &undone, &sleeping, &anew, &connected, NULL};
+const struct sweep_scenario *const sweep_runs[] = {&sequential, &parallel, &checkpoints, &children,
+                                                   &undone,     &sleeping, &anew,        &large,
+                                                   &connected,  NULL};

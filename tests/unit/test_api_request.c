@@ -50,7 +50,7 @@ END_TEST
 
 static int submit(const char *text, struct sh_submit_body *b) {
     err = (struct sh_err){0};
-    return sh_submit_body_parse(sh_str(text), b, &err);
+    return sh_submit_body_parse(sh_str(text), false, b, &err);
 }
 
 static char *query_of(size_t chars, const char *character) {

@@ -451,21 +451,109 @@ START_TEST(devices_do_what_they_are_for) {
 }
 END_TEST
 
+START_TEST(the_input_is_a_file_that_is_not_listed) {
+    struct fx f;
+    int fd;
+
+    fx_plain(&f);
+    f.config.input = SH_STR("{\"n\":123}");
+    ck_assert_int_eq(fx_open(&f, 4, "input", 0, FX_RW), -E_PERM);
+    fd = fx_open(&f, 4, "input", 0, R_FD_READ);
+    ck_assert_int_gt(fd, 0);
+    ck_assert_int_eq(fx_read(&f, fd, 4), 4);
+    ck_assert(fx_data_is(&f, "{\"n\""));
+    ck_assert_int_eq(fx_read(&f, fd, 100), 5);
+    ck_assert(fx_data_is(&f, ":123}"));
+    ck_assert_int_eq(fx_read(&f, fd, 100), 0);
+    ck_assert_int_eq(fx_call(&f, "fd_seek", (uint64_t)fd, (uint64_t)-2, 2, FX_OUT), E_OK);
+    ck_assert_uint_eq(fx_u64(&f, FX_OUT), 7);
+    ck_assert_int_eq(fx_read(&f, fd, 100), 2);
+    ck_assert(fx_data_is(&f, "3}"));
+    ck_assert_int_eq(fx_call(&f, "fd_tell", (uint64_t)fd, FX_OUT), E_OK);
+    ck_assert_uint_eq(fx_u64(&f, FX_OUT), 9);
+    ck_assert_int_eq(fx_call(&f, "fd_seek", (uint64_t)fd, 100, 0, FX_OUT), E_OK);
+    ck_assert_int_eq(fx_read(&f, fd, 100), 0);
+    ck_assert_int_eq(fx_call(&f, "fd_readdir", 4, FX_DATA, 1024, 0, FX_IOV), E_OK);
+    ck_assert_ptr_null(memmem(f.m + FX_DATA, fx_u32(&f, FX_IOV), "input", 5));
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(the_result_is_what_was_written_when_it_is_closed) {
+    struct fx f;
+    int fd;
+
+    fx_plain(&f);
+    ck_assert_int_eq(fx_open(&f, 4, "output", 0, FX_RW), -E_PERM);
+    ck_assert_int_eq(fx_open(&f, 4, "output", 0, R_FD_READ), -E_PERM);
+    fd = fx_open(&f, 4, "output", 0, R_FD_WRITE);
+    ck_assert_int_gt(fd, 0);
+    ck_assert_int_eq(fx_open(&f, 4, "output", 0, R_FD_WRITE), -E_BUSY);
+    ck_assert_int_eq(fx_write(&f, fd, "{\"n\":"), 5);
+    ck_assert_int_eq(fx_write(&f, fd, "1}"), 2);
+    ck_assert_uint_eq(f.g.n_effects, 0);
+    ck_assert_int_eq(fx_call(&f, "fd_close", (uint64_t)fd), E_OK);
+    ck_assert_uint_eq(f.g.n_effects, 1);
+    ck_assert_int_eq(f.g.effects[0].kind, SH_EFFECT_RESULT);
+    sh_assert_str(f.g.effects[0].b, "{\"n\":1}");
+    ck_assert_int_eq(fx_open(&f, 4, "output", 0, R_FD_WRITE), -E_EXIST);
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(a_result_is_bounded_and_one_that_is_nothing_is_none) {
+    struct fx f;
+    int fd;
+    const uint64_t a[4] = {5, FX_IOV, 1, FX_OUT};
+
+    fx_plain(&f);
+    fd = fx_open(&f, 4, "output", 0, R_FD_WRITE);
+    ck_assert_int_eq(fd, 5);
+    ck_assert_int_eq(fx_call(&f, "fd_close", (uint64_t)fd), E_OK);
+    ck_assert(!f.g.result_given);
+    ck_assert_int_eq(fx_open(&f, 4, "output", 0, R_FD_WRITE), 5);
+    fx_iov(&f, FX_DATA, 1000);
+    for (size_t n = 0; n + 1000 <= SH_PAYLOAD_MAX; n += 1000) {
+        ck_assert_int_eq(fx_step(&f, false, "fd_write", a), E_OK);
+    }
+    ck_assert_int_eq(fx_step(&f, false, "fd_write", a), E_FBIG);
+    fx_iov(&f, FX_DATA, SH_PAYLOAD_MAX % 1000);
+    ck_assert_int_eq(fx_step(&f, false, "fd_write", a), E_OK);
+    fx_iov(&f, FX_DATA, 1);
+    ck_assert_int_eq(fx_step(&f, false, "fd_write", a), E_FBIG);
+    ck_assert_int_eq(fx_call(&f, "fd_close", (uint64_t)fd), E_OK);
+    ck_assert_uint_eq(f.g.n_effects, 0);
+    ck_assert_uint_eq(f.g.result.len, SH_PAYLOAD_MAX);
+    ck_assert(f.g.result_given);
+    fx_done(&f);
+}
+END_TEST
+
 static Suite *suite(void) {
     return sh_suite(
         "wasi_dev",
-        (const TTest *const[]){
-            lines_start_activities_and_results_come_in_journal_order,
-            a_reader_and_a_writer_share_a_channel, closing_drops_what_is_outstanding,
-            a_line_asks_to_begin_anew_and_the_write_does_not_return,
-            a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does,
-            lines_that_only_speak_of_it_are_ordinary, lines_end_at_their_limit,
-            too_many_at_once_is_a_short_write_then_an_error, nonblocking_reads_wait_for_poll,
-            poll_waits_for_activities_and_reports_delays_that_passed, a_cancel_is_told_to_who_polls,
-            clocks_alone_sleep_the_earliest_delay, polls_that_need_not_wait_do_not,
-            polls_are_bounded_and_checked, given_standard_input_is_read_to_its_end,
-            live_standard_input_comes_from_the_tape, output_is_an_effect_and_limited,
-            devices_do_what_they_are_for, NULL});
+        (const TTest *const[]){lines_start_activities_and_results_come_in_journal_order,
+                               a_reader_and_a_writer_share_a_channel,
+                               closing_drops_what_is_outstanding,
+                               a_line_asks_to_begin_anew_and_the_write_does_not_return,
+                               a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does,
+                               lines_that_only_speak_of_it_are_ordinary,
+                               lines_end_at_their_limit,
+                               too_many_at_once_is_a_short_write_then_an_error,
+                               nonblocking_reads_wait_for_poll,
+                               poll_waits_for_activities_and_reports_delays_that_passed,
+                               a_cancel_is_told_to_who_polls,
+                               clocks_alone_sleep_the_earliest_delay,
+                               polls_that_need_not_wait_do_not,
+                               polls_are_bounded_and_checked,
+                               given_standard_input_is_read_to_its_end,
+                               live_standard_input_comes_from_the_tape,
+                               output_is_an_effect_and_limited,
+                               devices_do_what_they_are_for,
+                               the_input_is_a_file_that_is_not_listed,
+                               the_result_is_what_was_written_when_it_is_closed,
+                               a_result_is_bounded_and_one_that_is_nothing_is_none,
+                               NULL});
 }
 
 SH_TEST_MAIN(suite)

@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/id.h"
 #include "base/json.h"
+#include "base/json_scan.h"
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/log.h"

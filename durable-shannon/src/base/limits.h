@@ -22,10 +22,12 @@
 /* Activities */
 #define SH_ACTIVITY_ARGS_MAX (1 * SH_MIB)   /* one request of a guest */
 #define SH_ACTIVITY_RESULT_MAX (4 * SH_MIB) /* one answer, as JSON */
+#define SH_OUTPUT_MAX (1 * SH_MIB)          /* a task's result in its event, which has it twice */
 #define SH_ACTIVITIES_DEFAULT 1000
 #define SH_PARALLEL_ACTIVITIES_DEFAULT 16
 #define SH_PARALLEL_ACTIVITIES_MAX 256 /* open handles of one agent */
-#define SH_INPUT_MAX (1 * SH_MIB)      /* a task's input as JSON */
+#define SH_INPUT_MAX (1 * SH_MIB)      /* a task's input as JSON, in its event; a larger one: */
+#define SH_PAYLOAD_MAX (64 * SH_MIB)   /* kept beside the journal, as text: input or result */
 #define SH_WORKFLOW_DEPTH_MAX 4        /* children of children: deeper is a loop, not a plan */
 #define SH_PYTHON_OUTPUT_MAX SH_MIB    /* of each stream, in the answer of the op python */
 #define SH_QUERY_CHARS_MAX 10000       /* API.md: characters, not bytes */
@@ -126,6 +128,9 @@
 
 /* Server */
 #define SH_HTTP_BODY_MAX (16 * SH_MIB)
+#define SH_HTTP_BODIES_MAX                                                                         \
+    (256 * SH_MIB) /* bodies of more than a MiB together: they are in memory */
+#define SH_HTTP_SUBMIT_BODY_MAX (SH_PAYLOAD_MAX + SH_MIB) /* the largest input, and the rest */
 #define SH_HTTP_MODULE_BODY_MAX SH_MODULE_BYTES_MAX
 
 /* Room on the disk */

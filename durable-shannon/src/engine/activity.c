@@ -463,7 +463,6 @@ static void sleep_until(struct sh_activity *a, int64_t due_us) {
 
 static void run_engine_op(struct sh_activity *a) {
     const char *op = a->tool->name;
-    struct sh_workflow *wf = a->wf;
 
     if (strcmp(op, "signal") == 0) {
         sh_signal_run(a);
@@ -480,7 +479,7 @@ static void run_engine_op(struct sh_activity *a) {
     } else if (strcmp(op, "publish") == 0) {
         sh_publish_run(a);
     } else if (strcmp(op, "input") == 0) {
-        sh_activity_succeed(a, json_incref(wf->spec.input));
+        sh_input_run(a);
     } else if (strcmp(op, "state") == 0) {
         sh_checkpoint_state_run(a);
     } else { /* output, emit: that they are journaled is their effect */
@@ -767,6 +766,7 @@ bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str o
     if (strcmp(rq.op, "output") == 0 && json_object_get(rq.args, "value")) {
         json_decref(wf->output);
         wf->output = json_incref(json_object_get(rq.args, "value"));
+        wf->output_kept = (struct sh_payload){0};
     }
     if (strcmp(rq.op, "signal") == 0) {
         sh_signal_count(wf, sh_json_get_str(rq.args, "name"), &rq.signal_number);

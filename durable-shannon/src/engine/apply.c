@@ -105,9 +105,12 @@ static void apply_checkpoint(struct sh_workflow *wf, const struct sh_event *ev) 
     if (input) { /* it continues as new */
         json_decref(wf->spec.input);
         wf->spec.input = json_incref(input);
+        wf->spec.input_kept = (struct sh_payload){0};
     }
     json_decref(wf->output);
     wf->output = json_incref(json_object_get(ev->body, "output"));
+    wf->output_kept = (struct sh_payload){0};
+    (void)sh_payload_parse(json_object_get(ev->body, SH_OUTPUT_KEPT), &wf->output_kept);
     sh_workflow_drop_inputs(wf);
     sh_net_stop(wf);
     wf->answer_kept = wf->answer.len;

@@ -102,6 +102,34 @@ void sh_blobs_name_all(struct sh_engine *e, const char *id, json_t *set, uint64_
     named(n, NULL);
 }
 
+struct note {
+    struct sh_msg msg;
+    struct sh_err err;
+    sh_store_done_fn cb;
+    void *arg;
+};
+
+/* An error that is known at once still comes in a later turn. */
+static void note_refused(struct sh_msg *msg) {
+    struct note *n = sh_container_of(msg, struct note, msg);
+
+    n->cb(n->arg, &n->err);
+    sh_free(n);
+}
+
+void sh_blobs_note(struct sh_engine *e, const char *hex, sh_store_done_fn cb, void *arg) {
+    sh_auto(sh_free_p) char *key = sh_asprintf(NOTE "%s", hex);
+    sh_auto(sh_json_done) json_t *value = json_pack("{s:s}", "blob", hex);
+    struct sh_put put = {SH_TABLE_META, sh_str(key), value};
+    struct sh_err err = {0};
+
+    if (sh_engine_append(e, NULL, 0, &put, 1, cb, arg, &err) < 0) {
+        struct note *n = sh_new(struct note);
+        *n = (struct note){.msg.run = note_refused, .err = err, .cb = cb, .arg = arg};
+        sh_loop_post(e->loop, &n->msg);
+    }
+}
+
 void sh_blobs_observed(struct sh_workflow *wf, struct sh_str kind, struct sh_str bytes,
                        uint64_t seq) {
     sh_auto(sh_json_done) json_t *set = json_object();
@@ -195,6 +223,9 @@ static void names_read(void *arg, json_t *records, size_t total, const struct sh
     (void)total;
     if (err) {
         sweep_end(s);
+    } else if (sh_payload_is_held(s->engine, s->hex)) {
+        s->kept++; /* its release brings a sweep */
+        next_note(s);
     } else if (json_array_size(records) > 0) {
         drop_note(s);
     } else {

@@ -18,6 +18,7 @@ struct sh_blobs {
     bool changed; /* while they are counted: tasks came or went, it is to be done again */
     bool restored, counting;
     struct sh_timer timer;
+    json_t *held; /* of payload.c */
 };
 
 /* Records to be written; keys and values are theirs until done. */
@@ -40,6 +41,8 @@ void sh_blobs_name_all(struct sh_engine *e, const char *id, json_t *set, uint64_
 void sh_blobs_observed(struct sh_workflow *wf, struct sh_str kind, struct sh_str bytes,
                        uint64_t seq);
 
+/* Have a sweep look at this blob, now or after a crash: before it is written. cb once, later. */
+void sh_blobs_note(struct sh_engine *e, const char *hex, sh_store_done_fn cb, void *arg);
 /* Look after all notes; cb, which may be NULL, once that is done. It never fails: what could not be
  * done is tried again later. */
 void sh_blobs_sweep(struct sh_engine *e, void (*cb)(void *arg), void *arg);

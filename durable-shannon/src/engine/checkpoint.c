@@ -39,6 +39,8 @@ static json_t *body_of(const struct sh_workflow *wf) {
     }
     if (wf->output) { /* a result given before is not forgotten, nor given twice */
         json_object_set(body, "output", wf->output);
+    } else if (wf->output_kept.bytes > 0) {
+        json_object_set_new(body, SH_OUTPUT_KEPT, sh_payload_json(&wf->output_kept));
     }
     json_object_set_new(body, "signal_waits", json_deep_copy(wf->signal_waits));
     return body;

@@ -325,7 +325,8 @@ void sh_child_start(struct sh_activity *a) {
 /* ---- its end ---- */
 
 static void complete(struct sh_activity *a, const json_t *row) {
-    static const char *const members[] = {"status", "result", "output", "exit_status", "usage"};
+    static const char *const members[] = {"status",       "result",      "output",
+                                          SH_OUTPUT_KEPT, "exit_status", "usage"};
     struct sh_str status = sh_json_get_str(row, "status");
     const json_t *error = json_object_get(row, "error");
     struct sh_str why = sh_json_get_str(error, "message");

@@ -78,7 +78,7 @@ static json_t *state_json(const struct sh_workflow *wf, const json_t *begin) {
                   (int)wf->over_budget, "answer", answer.p ? answer.p : "", answer.len);
     sh_buf_done(&answer);
     SH_ASSERT(state);
-    if (!json_equal(wf->spec.input, json_object_get(started(begin), "input"))) {
+    if (wf->spec.input && !json_equal(wf->spec.input, json_object_get(started(begin), "input"))) {
         json_object_set(state, "input", wf->spec.input); /* it continued as new */
     }
     return state;
@@ -276,6 +276,7 @@ int sh_compacted_restore(struct sh_workflow *wf, const json_t *state, struct sh_
     if (input) {
         json_decref(wf->spec.input);
         wf->spec.input = json_incref(input);
+        wf->spec.input_kept = (struct sh_payload){0};
     }
     sh_buf_init_sure(&answer, SH_EVENT_BODY_MAX);
     if (sh_base64_decode(&answer, sh_json_get_str(state, "answer")) < 0) {

@@ -3,6 +3,7 @@
 #include "engine/digest.h"
 
 #include "engine/engine.h"
+#include "engine/payload.h"
 
 #define ORDINAL_MAX 1000000 /* the loader refuses what would be far out of order */
 
@@ -188,6 +189,10 @@ void sh_digest_end(struct sh_digest *d, const struct sh_history *h, char hex[SH_
         json_t *member = json_object_get(h->final, end_members[i]);
         sh_auto(sh_free_p) char *text = member ? sh_json_text(member) : NULL;
         sh_hasher_str(&all, sh_str(text));
+    }
+    if (json_object_get(h->final, SH_OUTPUT_KEPT)) { /* only then: as with compensations */
+        sh_auto(sh_free_p) char *kept = sh_json_text(json_object_get(h->final, SH_OUTPUT_KEPT));
+        sh_hasher_str(&all, sh_str(kept));
     }
     sh_hasher_done(&all, &digest);
     sh_hash_hex(&digest, hex);

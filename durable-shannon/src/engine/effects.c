@@ -149,6 +149,7 @@ static bool one(struct sh_workflow *wf, const struct sh_effect *fx) {
     case SH_EFFECT_RESULT:
         json_decref(wf->output);
         wf->output = sh_guest_json(fx->b);
+        wf->output_kept = (struct sh_payload){0};
         return true;
     case SH_EFFECT_NET_CLOSE:
         sh_net_closed(wf, fx->number);

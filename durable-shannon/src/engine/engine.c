@@ -51,6 +51,7 @@ static void engine_end(struct sh_msg *msg) {
     sh_kv_done(e);
     json_decref(e->grants);
     json_decref(e->forgetting);
+    json_decref(e->blobs.held);
     sh_compactor_free(e);
     json_decref(e->crashes);
     sh_crash_close(e->crash);

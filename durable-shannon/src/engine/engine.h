@@ -100,6 +100,8 @@ struct sh_submit {
     const char *unnamed; /* what a module that has no name is called, or NULL: by its hash */
     struct sh_str query; /* <= SH_QUERY_CHARS_MAX characters; empty only when input is given */
     const json_t *input; /* or NULL: {"query": ...} is made of query */
+    struct sh_buf *input_text; /* or NULL: the input as JSON text of more than SH_INPUT_MAX bytes,
+                                  in the place of `input`. Taken: it is empty then */
     struct sh_str session;
     const json_t *capabilities; /* request, JSON form, or NULL */
     const json_t *metadata;     /* kept with the workflow: mode, context, model ... ; or NULL */
@@ -126,6 +128,10 @@ typedef void (*sh_engine_submit_fn)(void *arg, json_t *row, bool cached, const s
 void sh_engine_submit(struct sh_engine *e, const struct sh_submit *s, sh_engine_submit_fn cb,
                       void *arg);
 
+/* The file of a payload that a row refers to: {"blob", "bytes"}. gives  *ret_fd, yours, at 0
+ * fails  SH_E_NOT_FOUND, SH_E_IO, SH_E_CORRUPT: it is no reference, or has another length */
+int sh_engine_payload_open(const struct sh_engine *e, const json_t *ref, int *ret_fd,
+                           uint64_t *ret_bytes, struct sh_err *err);
 void sh_engine_get(struct sh_engine *e, struct sh_str id, sh_engine_json_fn cb, void *arg);
 /* status and session may be NULL. gives {tasks:[row...], total} newest first */
 void sh_engine_list(struct sh_engine *e, const char *status, const char *session, size_t offset,

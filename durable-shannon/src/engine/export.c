@@ -74,7 +74,8 @@ static void learn(struct export *x, const struct sh_event_record *ev) {
 
     sh_auto(sh_json_done) json_t *state = NULL;
     struct sh_event first = {0};
-    bool names = sh_str_eqz(ev->type, "Checkpoint") || sh_str_eqz(ev->type, "Observed");
+    bool names = sh_str_eqz(ev->type, "Checkpoint") || sh_str_eqz(ev->type, "Observed") ||
+                 sh_event_is_final(ev->type);
 
     if ((x->has_module && !names) ||
         sh_json_parse(ev->body, SH_EVENT_BODY_MAX * 2, &body, NULL) < 0) {
@@ -89,6 +90,7 @@ static void learn(struct export *x, const struct sh_event_record *ev) {
         (sh_compacted_state(body, &state, NULL) < 0 || !sh_compacted_kept(state, 0, &first))) {
         return;
     }
+    sh_payload_names(first.body, x->blobs);
     x->has_module = sh_hash_parse(sh_json_get_str(first.body, "module"), &x->module) == 0;
     x->has_interpreter =
         sh_hash_parse(sh_json_get_str(first.body, "interpreter"), &x->interpreter) == 0;

@@ -8,6 +8,7 @@
 #include "engine/blobs.h"
 #include "engine/export.h"
 #include "engine/modules.h"
+#include "engine/payload.h"
 
 enum { KEPT_REF = SH_HASH_BYTES + 8 };
 
@@ -38,6 +39,7 @@ void sh_blobs_of_event(struct sh_str type, const json_t *body, json_t *set) {
     struct sh_hash hash;
 
     sh_buf_init_sure(&data, SH_EVENT_BODY_MAX);
+    sh_payload_names(body, set);
     if (sh_str_eqz(type, "Checkpoint")) {
         struct sh_str s = sh_json_get_str(json_object_get(body, "workspace"), "manifest");
 

@@ -82,7 +82,8 @@ static json_t *error_json(const json_t *body) {
     return error;
 }
 
-/* The answer as text: the output's "answer" or the output itself, else what stdout said. */
+/* The answer as text: the output's "answer" or the output itself, else what stdout said. Nothing of
+ * an output that is kept beside the journal: it is no value. */
 static json_t *result_text(const struct sh_workflow *wf) {
     size_t len = wf->answer.len;
     json_t *answer = json_object_get(wf->output, "answer");
@@ -96,6 +97,9 @@ static json_t *result_text(const struct sh_workflow *wf) {
     if (wf->output) {
         sh_auto(sh_free_p) char *text = sh_json_text(wf->output);
         return json_string(text);
+    }
+    if (wf->output_kept.bytes > 0) {
+        return json_string("");
     }
     while (len > 0 && (wf->answer.p[len - 1] == '\n' || wf->answer.p[len - 1] == '\r')) {
         len--;
@@ -141,6 +145,7 @@ void sh_workflow_end(struct sh_workflow *wf, const char *type, const char *statu
     json_object_del(wf->row, "approval_pending");
     json_object_set(wf->row, "result", json_object_get(body, "result"));
     json_object_set(wf->row, "output", json_object_get(body, "output"));
+    json_object_set(wf->row, SH_OUTPUT_KEPT, json_object_get(body, SH_OUTPUT_KEPT));
     json_object_set(wf->row, "exit_status", json_object_get(body, "exit_status"));
     json_object_set(wf->row, "usage", json_object_get(body, "usage"));
     if (json_object_get(body, "code")) {
@@ -217,6 +222,8 @@ void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) 
         body = json_pack("{s:i, s:o}", "exit_status", end->exit_status, "result", result_text(wf));
         if (wf->output) {
             json_object_set(body, "output", wf->output);
+        } else if (wf->output_kept.bytes > 0) {
+            json_object_set_new(body, SH_OUTPUT_KEPT, sh_payload_json(&wf->output_kept));
         }
         end_with(wf, wf->cancel_requested ? "WorkflowCancelled" : "WorkflowCompleted", body,
                  end->code);

@@ -249,7 +249,8 @@ static void names_read(void *arg, json_t *records, size_t total, const struct sh
     json_array_foreach(records, i, record) {
         const char *hex = json_string_value(json_object_get(record, "blob"));
         if (hex) {
-            sh_blob_puts_name(&p, x->id.s, hex, x->at);
+            bool for_good = sh_json_get_int(record, "seq", 0) == INT64_MAX;
+            sh_blob_puts_name(&p, x->id.s, hex, for_good ? INT64_MAX : x->at);
         }
     }
     x->names_offset += json_array_size(records);
@@ -307,7 +308,7 @@ static int check_cut(struct fork *x, const struct sh_workflow *wf, struct sh_err
 static json_t *new_row(const struct fork *x, const struct sh_workflow *wf, const json_t *seen) {
     json_t *start = x->first;
     json_t *row = json_pack(
-        "{s:i, s:s, s:s, s:O?, s:O?, s:O?, s:O?, s:O?, s:s, s:I, s:{s:s, s:I}}", "v", 1, "id",
+        "{s:i, s:s, s:s, s:O?, s:O?, s:O?, s:O*, s:O?, s:s, s:I, s:{s:s, s:I}}", "v", 1, "id",
         x->id.s, "status", sh_json_get_bool(seen, "paused", false) ? "paused" : "running", "agent",
         json_object_get(start, "agent"), "module", json_object_get(start, "module"), "query",
         json_object_get(start, "query"), "input", json_object_get(start, "input"), "metadata",
@@ -315,6 +316,9 @@ static json_t *new_row(const struct fork *x, const struct sh_workflow *wf, const
         (json_int_t)wf->journal.time_us + 1, "forked_from", "id", x->source.s, "at",
         (json_int_t)x->at);
     SH_ASSERT(row);
+    if (json_object_get(start, SH_INPUT_KEPT)) {
+        json_object_set(row, SH_INPUT_KEPT, json_object_get(start, SH_INPUT_KEPT));
+    }
     return row;
 }
 

@@ -26,6 +26,7 @@ struct import {
     size_t n_events;
     uint64_t written;
     size_t blob;  /* to be recorded as named */
+    json_t *kept; /* {hash: ...}: named until it is forgotten */
     bool whole;   /* the last of it is being written */
     bool remnant; /* an import was interrupted here */
     struct sh_err err;
@@ -40,6 +41,7 @@ static void import_end(struct import *x, const struct sh_err *err) {
     json_decref(x->row);
     json_decref(x->batch);
     sh_import_lines_done(&x->lines);
+    json_decref(x->kept);
     sh_import_done(&x->im);
     sh_close_p(&x->fd);
     sh_free(x);
@@ -49,8 +51,8 @@ static void import_end(struct import *x, const struct sh_err *err) {
 /* ---- the row, from the events alone ---- */
 
 static void row_start(json_t *row, const json_t *body, int64_t time_us) {
-    static const char *const members[] = {"agent",   "module",   "query",
-                                          "session", "metadata", "input"};
+    static const char *const members[] = {"agent",    "module", "query",      "session",
+                                          "metadata", "input",  SH_INPUT_KEPT};
 
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         json_object_set(row, members[i], json_object_get(body, members[i]));
@@ -74,7 +76,8 @@ static const char *end_status(const char *type, struct sh_str code, uint64_t seq
 
 static void row_end(json_t *row, const char *type, const json_t *body,
                     const struct sh_event_record *ev) {
-    static const char *const members[] = {"result", "output", "exit_status", "usage"};
+    static const char *const members[] = {"result", "output", SH_OUTPUT_KEPT, "exit_status",
+                                          "usage"};
 
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
         if (json_object_get(body, members[i])) {
@@ -92,24 +95,29 @@ static void row_end(json_t *row, const char *type, const json_t *body,
 }
 
 /* What one event says of the row. */
-static int row_learn(json_t *row, const struct sh_event_record *ev, struct sh_err *err) {
+static int row_learn(json_t *row, json_t *kept, const struct sh_event_record *ev,
+                     struct sh_err *err) {
     const char *type = sh_event_type(ev->type);
     bool start = strcmp(type, "WorkflowStarted") == 0, compacted = strcmp(type, "Compacted") == 0;
     sh_auto(sh_json_done) json_t *body = NULL, *state = NULL;
     struct sh_event first;
 
-    if (!start && !compacted && !sh_event_is_final(ev->type)) {
+    bool saved = strcmp(type, "Checkpoint") == 0;
+    if (!start && !compacted && !saved && !sh_event_is_final(ev->type)) {
         return 0;
     }
     if (sh_json_parse(ev->body, 2 * SH_EVENT_BODY_MAX, &body, err) < 0) {
         return -err->code;
     }
+    sh_payload_names(body, kept);
     if (start) {
         row_start(row, body, ev->time_us);
-    } else if (!compacted) {
+    } else if (sh_event_is_final(ev->type)) {
         row_end(row, type, body, ev);
-    } else if (sh_compacted_state(body, &state, NULL) == 0 && sh_compacted_kept(state, 0, &first)) {
+    } else if (compacted && sh_compacted_state(body, &state, NULL) == 0 &&
+               sh_compacted_kept(state, 0, &first)) {
         row_start(row, first.body, first.time_us);
+        sh_payload_names(first.body, kept);
     }
     return 0;
 }
@@ -178,7 +186,7 @@ static int check_start(const struct sh_event_record *first, struct sh_err *err) 
 }
 
 struct learning {
-    json_t *row;
+    json_t *row, *kept;
     uint64_t n;
     int64_t last_us;
     struct sh_hash head;
@@ -192,14 +200,15 @@ static int learn(void *arg, const struct sh_event_record *ev, struct sh_err *err
     if (l->n++ == 0 && check_start(ev, err) < 0) {
         return -err->code;
     }
-    return row_learn(l->row, ev, err);
+    return row_learn(l->row, l->kept, ev, err);
 }
 
 static void import_work(struct sh_job *job) {
     struct import *x = sh_container_of(job, struct import, job);
-    struct learning l = {.row = row_new()};
+    struct learning l = {.row = row_new(), .kept = json_object()};
 
     x->row = l.row;
+    x->kept = l.kept;
     if (sh_import_read(x->fd, learn, &l, &x->im, &x->err) == 0 && keep_modules(x) == 0 &&
         keep_blobs(x) == 0) {
         row_finish(x->row, &x->im, l.last_us, &l.head);
@@ -251,7 +260,8 @@ static void write_batch(struct import *x) {
     for (; names.n < 2 * BATCH_BLOBS && x->blob < im->n_blobs; x->blob++) {
         char hex[SH_HASH_HEX_BYTES];
         sh_hash_hex(&im->blobs[x->blob].hash, hex);
-        sh_blob_puts_name(&names, im->id.s, hex, im->last);
+        sh_blob_puts_name(&names, im->id.s, hex,
+                          json_object_get(x->kept, hex) ? INT64_MAX : im->last);
     }
     puts = sh_new_array(struct sh_put, names.n + 3);
     if (x->written == 0 && x->remnant) {

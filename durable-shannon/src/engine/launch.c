@@ -14,6 +14,7 @@ struct launch {
     struct sh_workflow *wf; /* pinned */
     struct sh_agent_config config;
     char *workspace, *script_path, *input;
+    struct sh_buf input_text; /* kept beside the journal, instead of input */
     char **argv, **env;
     struct sh_buf script;
     struct sh_agent *agent, *old; /* old: the one that a checkpoint ends */
@@ -101,6 +102,12 @@ static void launch_make(struct launch *l, struct sh_engine *e) {
     if (l->script_path && script_place(l) < 0) {
         return;
     }
+    if (l->wf->spec.input_kept.bytes > 0) {
+        if (sh_payload_read(l->blobs, &l->wf->spec.input_kept, &l->input_text, &l->err) < 0) {
+            return;
+        }
+        l->config.input_text = &l->input_text;
+    }
     sh_agent_new(e->config.sandbox, &l->config, &l->agent, &l->err);
 }
 
@@ -155,6 +162,7 @@ static void launch_done(struct sh_job *job) {
     sh_free(l->workspace);
     sh_free(l->script_path);
     sh_free(l->input);
+    sh_buf_done(&l->input_text);
     strings_free(l->argv);
     strings_free(l->env);
     sh_buf_done(&l->script);
@@ -187,7 +195,7 @@ static void from_checkpoint(struct launch *l, const json_t *ckpt) {
     c->call_number = (uint64_t)sh_json_get_int(ckpt, "call_number", 0);
     c->emitted = (uint64_t)sh_json_get_int(ckpt, "emitted", 0);
     c->published = (uint64_t)sh_json_get_int(ckpt, "published", 0);
-    c->result_given = json_object_get(ckpt, "output") != NULL;
+    c->result_given = json_object_get(ckpt, "output") || json_object_get(ckpt, SH_OUTPUT_KEPT);
     for (size_t i = 0; i < 2; i++) {
         c->output_offset[i] =
             (uint64_t)json_integer_value(json_array_get(json_object_get(ckpt, "output_offset"), i));
@@ -210,7 +218,7 @@ void sh_workflow_launch(struct sh_workflow *wf) {
     if (spec->python) {
         l->script_path = sh_modules_path(wf->engine, &spec->module);
     }
-    l->input = sh_json_text(spec->input);
+    l->input = spec->input ? sh_json_text(spec->input) : NULL;
     l->config = (struct sh_agent_config){
         .module = wf->module,
         .argv = (const char *const *)l->argv,

@@ -31,6 +31,7 @@
 #include "engine/modules.h"
 #include "engine/net.h"
 #include "engine/operator.h"
+#include "engine/payload.h"
 #include "engine/pysdk.h"
 #include "engine/quarantine.h"
 #include "engine/registry.h"
@@ -56,7 +57,8 @@ struct sh_spec {
     bool has_python_module;
     char *script_name;
     char *agent, *session;
-    json_t *argv, *env, *input; /* arrays of strings; any JSON */
+    json_t *argv, *env, *input;   /* arrays of strings; any JSON, or NULL: */
+    struct sh_payload input_kept; /* too large to be a value */
     uint8_t seed[32];
     struct sh_capabilities caps;
     struct sh_buf stdin_bytes;
@@ -127,7 +129,8 @@ struct sh_workflow {
 
     struct sh_buf answer; /* stdout, for the result, up to SH_RESULT_TEXT_MAX */
     size_t answer_kept;   /* of it, what a checkpoint left behind */
-    json_t *output;       /* what the agent gave as its result */
+    json_t *output;       /* what the agent gave as its result, or NULL: */
+    struct sh_payload output_kept;
     struct sh_net net;
     struct sh_buf stdin_queue; /* live input that no read has asked for */
     bool stdin_eof, stdin_reading;

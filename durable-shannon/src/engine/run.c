@@ -157,6 +157,9 @@ void sh_workflow_stepped(struct sh_task *task) {
     struct sh_workflow *wf = sh_container_of(task, struct sh_workflow, task);
     struct sh_crash *crash = wf->engine->crash;
 
+    if (sh_output_keep(task)) {
+        return;
+    }
     sh_crash_enter(crash, wf->id.s, SH_CRASH_EFFECTS);
     wf->phase = SH_PHASE_HELD;
     if (wf->leaving) {

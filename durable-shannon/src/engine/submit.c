@@ -7,6 +7,8 @@ struct submission {
     struct sh_engine *engine;
     char *agent, *unnamed, *session, *query, *key, *argv0, *script_name;
     json_t *input, *capabilities, *metadata, *args, *record;
+    struct sh_buf text; /* the input's, until it is kept; then: */
+    struct sh_payload kept;
     struct sh_buf stdin_bytes;
     bool stdin_live, tty[3];
     bool image; /* the interpreter's image, not the interpreter, is to run the script */
@@ -41,6 +43,8 @@ static void submission_free(struct submission *s) {
     json_decref(s->record);
     json_decref(s->operator_doc);
     sh_operator_done(&s->own);
+    sh_buf_done(&s->text);
+    sh_payload_release(e, &s->kept);
     sh_buf_done(&s->stdin_bytes);
     sh_capabilities_done(&s->request);
     sh_capabilities_done(&s->manifest);
@@ -66,9 +70,17 @@ static bool good_script_name(const char *name) {
            strcmp(name, "..") != 0 && sh_utf8_valid(sh_str(name));
 }
 
-static int check(const struct sh_submit *in, struct sh_err *err) {
+static int check(const struct sh_submit *in, const struct sh_buf *text, struct sh_err *err) {
     struct sh_id id;
     size_t chars = sh_utf8_count(in->query);
+    bool has_text = text->len > 0;
+
+    if (text->len > SH_PAYLOAD_MAX) {
+        return sh_fail(err, SH_E_LIMIT,
+                       "input: expected at most %llu bytes of JSON, got %zu; give the rest in a "
+                       "mapped directory",
+                       SH_PAYLOAD_MAX, text->len);
+    }
 
     if (!sh_utf8_valid(in->query)) {
         return sh_fail(err, SH_E_INVAL, "query: expected UTF-8 text");
@@ -77,7 +89,7 @@ static int check(const struct sh_submit *in, struct sh_err *err) {
         return sh_fail(err, SH_E_INVAL, "query: expected at most %d characters, got %zu",
                        SH_QUERY_CHARS_MAX, chars);
     }
-    if (chars == 0 && !in->input) {
+    if (chars == 0 && !in->input && !has_text) {
         return sh_fail(err, SH_E_INVAL,
                        "query: expected 1 to %d characters, got none; give a "
                        "query or an input",
@@ -135,6 +147,13 @@ static json_t *env_json(const json_t *env) {
     return list;
 }
 
+/* In an event or a row, where the input is too large to be there. */
+static void describe_kept(const struct submission *s, json_t *to) {
+    if (s->kept.bytes > 0) {
+        json_object_set_new(to, SH_INPUT_KEPT, sh_payload_json(&s->kept));
+    }
+}
+
 static json_t *started_body(const struct submission *s, const struct sh_workflow *wf,
                             const json_t *env) {
     bool python = sh_str_eqz(sh_json_get_str(s->record, "kind"), "python");
@@ -149,7 +168,7 @@ static json_t *started_body(const struct submission *s, const struct sh_workflow
     sh_buf_init_sure(&in, SH_EVENT_BODY_MAX);
     sh_base64_encode(&in, s->stdin_bytes.p, s->stdin_bytes.len);
     body =
-        json_pack("{s:i, s:s, s:O, s:O, s:o, s:O, s:s, s:o, s:o, s:s, s:s, s:s%, s:b, "
+        json_pack("{s:i, s:s, s:O, s:O, s:o, s:O*, s:s, s:o, s:o, s:s, s:s, s:s%, s:b, "
                   "s:[b,b,b], s:O}",
                   "v", 1, "agent", s->agent, "module", json_object_get(s->record, "hash"), "kind",
                   json_object_get(s->record, "kind"), "query", sh_json_string(sh_str(s->query)),
@@ -159,6 +178,7 @@ static json_t *started_body(const struct submission *s, const struct sh_workflow
                   "stdin_live", (int)s->stdin_live, "tty", (int)s->tty[0], (int)s->tty[1],
                   (int)s->tty[2], "metadata", s->metadata);
     SH_ASSERT(body);
+    describe_kept(s, body);
     /* Named in the first event, so that an end without a signature shows. */
     sh_sign_key_hex(s->engine->key.public, signer);
     json_object_set_new(body, "signer", json_string(signer));
@@ -216,7 +236,8 @@ int sh_spec_parse(const json_t *body, int64_t time_us, struct sh_spec *ret, stru
          sh_hash_parse(sh_json_get_str(body, "interpreter"), &ret->interpreter) < 0) ||
         (ret->has_python_module &&
          sh_hash_parse(sh_json_get_str(body, "python_module"), &ret->python_module) < 0) ||
-        sh_base64_decode(&ret->stdin_bytes, sh_json_get_str(body, "stdin")) < 0 || !ret->input ||
+        sh_base64_decode(&ret->stdin_bytes, sh_json_get_str(body, "stdin")) < 0 ||
+        !(ret->input || sh_payload_parse(json_object_get(body, SH_INPUT_KEPT), &ret->input_kept)) ||
         !all_strings(ret->argv) || !all_strings(ret->env) || version < 1 ||
         (ret->python && !good_script_name(ret->script_name))) {
         return sh_fail(err, SH_E_CORRUPT, "event 1 (WorkflowStarted) is not readable");
@@ -289,11 +310,12 @@ static json_t *decided_body(const struct sh_decision *d, const json_t *asks) {
 
 static json_t *first_row(const struct submission *s, const struct sh_workflow *wf) {
     json_t *row =
-        json_pack("{s:i, s:s, s:s, s:O, s:o, s:O, s:s, s:O, s:I}", "v", 1, "id", wf->id.s, "agent",
+        json_pack("{s:i, s:s, s:s, s:O, s:o, s:O*, s:s, s:O, s:I}", "v", 1, "id", wf->id.s, "agent",
                   s->agent, "module", json_object_get(s->record, "hash"), "query",
                   sh_json_string(sh_str(s->query)), "input", s->input, "session", wf->spec.session,
                   "metadata", s->metadata, "created_at", (json_int_t)wf->spec.started_us);
 
+    describe_kept(s, row);
     if (s->operator_doc) {
         json_object_set(row, "operator", s->operator_doc);
     }
@@ -422,6 +444,7 @@ static struct sh_workflow *first_events(struct submission *s, const struct sh_de
         SH_ASSERT(!"our own WorkflowStarted is readable");
     }
     sh_journal_add(wf, "WorkflowStarted", body);
+    sh_payload_named(wf, &s->kept);
     wf->spec.started_us = wf->journal.time_us;
     sh_journal_add(wf, "PolicyDecided", decided_body(d, asks));
     json_decref(wf->row);
@@ -594,8 +617,23 @@ static void module_found(void *arg, json_t *record, struct sh_str name, const st
     load(s);
 }
 
-static void find_module(struct submission *s) {
+static void input_kept(void *arg, const struct sh_payload *kept, const struct sh_err *err) {
+    struct submission *s = arg;
+
+    if (err) {
+        answer(s, NULL, false, err);
+        return;
+    }
+    s->kept = *kept;
     sh_registry_find(s->engine, sh_str(s->agent), module_found, s);
+}
+
+static void find_module(struct submission *s) {
+    if (s->text.len > 0) {
+        sh_payload_keep(s->engine, &s->text, SH_PAYLOAD_INPUT, input_kept, s);
+    } else {
+        sh_registry_find(s->engine, sh_str(s->agent), module_found, s);
+    }
 }
 
 static void first_row_found(void *arg, json_t *row, const struct sh_err *err) {
@@ -652,8 +690,13 @@ static struct submission *copy(struct sh_engine *e, const struct sh_submit *in) 
     s->key = in->idempotency_key.len ? text_of(in->idempotency_key) : NULL;
     s->argv0 = in->argv0 ? sh_strdup(in->argv0) : NULL;
     s->script_name = sh_strdup(in->script_name ? in->script_name : "main.py");
-    s->input = in->input ? json_deep_copy(in->input)
-                         : json_pack("{s:o}", "query", sh_json_string(in->query));
+    if (in->input_text) {
+        s->text = *in->input_text;
+        *in->input_text = (struct sh_buf){0};
+    } else {
+        s->input = in->input ? json_deep_copy(in->input)
+                             : json_pack("{s:o}", "query", sh_json_string(in->query));
+    }
     s->capabilities = in->capabilities ? json_deep_copy(in->capabilities) : NULL;
     s->metadata = in->metadata ? json_deep_copy(in->metadata) : json_object();
     s->args = json_array();
@@ -702,7 +745,7 @@ static void take(struct submission *s, const struct sh_submit *in, sh_engine_sub
     SH_ON_LOOP(e->loop);
     s->cb = cb;
     s->arg = arg;
-    if (check(in, &err) == 0 && s->capabilities) {
+    if (check(in, &s->text, &err) == 0 && s->capabilities) {
         sh_capabilities_parse(s->capabilities, NULL, NULL, &s->request, &err);
     }
     if (!err.code) {

@@ -185,7 +185,7 @@ static void mismatch(struct verification *v, const struct sh_workflow *wf, uint6
 
 /* What of an end must be the same in a replay. */
 static json_t *end_summary(const char *type, const json_t *body) {
-    static const char *const members[] = {"code",   "exit_status", "output",
+    static const char *const members[] = {"code",   "exit_status", "output", SH_OUTPUT_KEPT,
                                           "result", "fuel",        "trap"};
     json_t *summary = json_pack("{s:s}", "type", type ? type : "none");
 

@@ -8,6 +8,8 @@ struct args {
     const char *id, *name, *other, *reason;
     const json_t *json;
     struct sh_str bytes;
+    struct sh_buf *input_text; /* of a submission, cut out of it; or NULL */
+    struct sh_hash digest;     /* then: of the whole */
     uint64_t after, wait_ms;
     size_t offset, limit;
     bool allow;
@@ -83,7 +85,8 @@ static void start_submit(struct durable_call *c) {
     static const char *const known[] = {"agent",   "query",           "input",
                                         "session", "capabilities",    "metadata",
                                         "args",    "idempotency_key", NULL};
-    sh_auto(sh_json_done) json_t *task = json_deep_copy(((const struct args *)c->in)->json);
+    const struct args *in = c->in;
+    sh_auto(sh_json_done) json_t *task = json_deep_copy(in->json);
     const char *list[257] = {0};
     struct sh_err err = {0};
 
@@ -107,16 +110,52 @@ static void start_submit(struct durable_call *c) {
         .args = list[0] ? list : NULL,
         .idempotency_key = sh_json_get_str(task, "idempotency_key"),
     };
-    sh_sha256(text, strlen(text), &s.idempotency_digest);
+    if (in->input_text) {
+        s.input = NULL;
+        s.input_text = in->input_text;
+        s.idempotency_digest = in->digest;
+    } else {
+        sh_sha256(text, strlen(text), &s.idempotency_digest);
+    }
     sh_engine_submit(c->d->engine, &s, submitted, c);
+}
+
+/* An input that is too large to become values is cut out of the task, here: in the caller's thread.
+ */
+static int cut_input(const char *task, struct sh_buf *rest, struct sh_buf *ret,
+                     struct durable_error *error) {
+    struct sh_err err = {0}, why = {0};
+    struct sh_str value;
+
+    if (sh_json_cut(sh_str(task), "input", SH_INPUT_MAX, &value, rest, &why) < 0) {
+        sh_fail(&err, why.code, "the task: %s", why.message);
+        return durable_error_set(error, &err);
+    }
+    sh_buf_init(ret, SIZE_MAX);
+    sh_buf_add(ret, value.p, value.len);
+    if (ret->failed) {
+        sh_fail(&err, SH_E_NOMEM, "no memory for an input of %zu bytes", value.len);
+        return durable_error_set(error, &err);
+    }
+    return 0;
 }
 
 int durable_submit(struct durable *d, const char *task, char **ret_id,
                    struct durable_error *error) {
     sh_auto(sh_json_done) json_t *doc = NULL;
+    sh_auto(sh_buf_done) struct sh_buf rest, input;
     struct args in = {0};
 
-    if (parse(task ? task : "", "the task", &doc, error) < 0) {
+    sh_buf_init(&rest, SH_HTTP_BODY_MAX);
+    sh_buf_init(&input, 1);
+    if (task && strlen(task) > SH_INPUT_MAX) {
+        if (cut_input(task, &rest, &input, error) < 0) {
+            return -1;
+        }
+        in.input_text = input.len > 0 ? &input : NULL;
+        sh_sha256(task, strlen(task), &in.digest);
+    }
+    if (parse(rest.len > 0 ? rest.p : task ? task : "", "the task", &doc, error) < 0) {
         return -1;
     }
     in.json = doc;

@@ -48,9 +48,11 @@ static int config_check(const struct sh_agent_config *c, struct sh_err *err) {
                        "arguments and environment have %zu bytes, at most %llu are accepted", bytes,
                        (unsigned long long)SH_ARGS_BYTES_MAX);
     }
-    if (c->input.len > SH_INPUT_MAX) {
-        return sh_fail(err, SH_E_LIMIT, "the input has %zu bytes, at most %llu are accepted",
-                       c->input.len, (unsigned long long)SH_INPUT_MAX);
+    if (c->input.len > SH_INPUT_MAX || (c->input_text && c->input_text->len > SH_PAYLOAD_MAX)) {
+        return sh_fail(err, SH_E_LIMIT,
+                       "the input has %zu bytes, at most %llu are accepted, or %llu as a blob",
+                       c->input_text ? c->input_text->len : c->input.len,
+                       (unsigned long long)SH_INPUT_MAX, (unsigned long long)SH_PAYLOAD_MAX);
     }
     if (c->state.len > SH_CHECKPOINT_MAX) {
         return sh_fail(err, SH_E_LIMIT, "the checkpoint has %zu bytes, at most %llu are accepted",
@@ -90,6 +92,12 @@ static int config_copy(struct sh_agent *a, const struct sh_agent_config *c, stru
     a->config.protected_paths = (const char *const *)a->sandbox->protected_paths;
     a->config.files = a->sandbox->files;
     a->config.input = bytes_move(&at, c->input);
+    if (c->input_text) { /* too large for a copy */
+        a->input_text = *c->input_text;
+        *c->input_text = (struct sh_buf){0};
+        a->config.input = sh_buf_str(&a->input_text);
+        a->config.input_text = NULL;
+    }
     a->config.stdin_bytes = bytes_move(&at, c->stdin_bytes);
     a->config.state = bytes_move(&at, c->state);
     (void)strings_measure(c->argv, &n_argv);
@@ -274,6 +282,17 @@ static void after_alloc(struct sh_agent *a) {
     begin_run(a);
 }
 
+/* The result of an agent that has ended: it cannot be made to wait for room, nor be told that it is
+ * no text. */
+static void give(struct sh_guest *g, struct sh_str result) {
+    if (result.len <= SH_OUTPUT_MAX) {
+        g->result_given = true;
+        sh_guest_effect(g, SH_EFFECT_RESULT, 0, 0, (struct sh_str){NULL, 0}, result);
+    } else {
+        (void)sh_guest_give(g, result);
+    }
+}
+
 /* The result of run_workflow: pointer in the upper half, length in the lower. */
 static void after_run(struct sh_agent *a) {
     struct sh_guest *g = &a->guest;
@@ -294,16 +313,14 @@ static void after_run(struct sh_agent *a) {
                            "bytes (expected pointer << 32 | length)",
                            (unsigned long long)(packed & UINT32_MAX),
                            (unsigned long long)(packed >> 32), m.len);
-    } else if ((packed & UINT32_MAX) > SH_ACTIVITY_RESULT_MAX) {
+    } else if ((packed & UINT32_MAX) > SH_PAYLOAD_MAX) {
         (void)sh_guest_end(g, SH_E_OUTPUT,
                            "run_workflow returned %llu bytes, at most %llu are "
                            "accepted",
                            (unsigned long long)(packed & UINT32_MAX),
-                           (unsigned long long)SH_ACTIVITY_RESULT_MAX);
+                           (unsigned long long)SH_PAYLOAD_MAX);
     } else if ((packed & UINT32_MAX) && !g->result_given) {
-        g->result_given = true;
-        sh_guest_effect(g, SH_EFFECT_RESULT, 0, 0, (struct sh_str){NULL, 0},
-                        sh_strn(p, packed & UINT32_MAX));
+        give(g, sh_strn(p, packed & UINT32_MAX));
     }
     g->ended = true;
 }
@@ -447,6 +464,7 @@ struct sh_agent *sh_agent_free(struct sh_agent *a) {
     sh_free(a->workspace);
     sh_free(a->blobs);
     sh_free(a->bytes);
+    sh_buf_done(&a->input_text);
     sh_buf_done(&a->backtrace);
     sh_module_unref(a->module);
     atomic_fetch_sub(&a->sandbox->agents, 1);
@@ -539,6 +557,10 @@ struct sh_str sh_agent_state(const struct sh_agent *a) {
 
 const struct sh_agent_wait *sh_agent_wait(const struct sh_agent *a) {
     return &a->guest.wait;
+}
+
+struct sh_buf *sh_agent_result(struct sh_agent *a) {
+    return a->guest.result.len > 0 ? &a->guest.result : NULL;
 }
 
 const struct sh_effect *sh_agent_effects(struct sh_agent *a, size_t *ret_n) {

@@ -23,6 +23,7 @@ struct sh_agent {
     struct sh_agent_config config; /* deep copy, but for caps */
     char **argv, **env;
     char *workspace, *blobs, *bytes; /* bytes: input, stdin and state, one behind the other */
+    struct sh_buf input_text;        /* an input that is too large for a copy, or empty */
 
     struct sh_guest guest;
     struct sh_wasi *wasi;

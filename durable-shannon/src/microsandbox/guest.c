@@ -107,6 +107,7 @@ void sh_guest_done(struct sh_guest *g) {
     sh_buf_done(&g->effect_bytes);
     sh_free(g->wait_handles);
     sh_buf_done(&g->checkpoint);
+    sh_buf_done(&g->result);
     sh_guest_line_done(g);
     memset(g, 0, sizeof(*g));
 }
@@ -511,6 +512,51 @@ int sh_guest_output(struct sh_guest *g, int stream, struct sh_str bytes) {
                             (unsigned long long)g->limits.output_bytes);
     }
     return 0;
+}
+
+static int give_check(const struct sh_guest *g, struct sh_str json) {
+    if (g->result_given) {
+        return -SH_ERRNO_EXIST;
+    }
+    if (json.len > SH_PAYLOAD_MAX) {
+        return -SH_ERRNO_2BIG;
+    }
+    /* that of a large one is looked at by who keeps it */
+    return !json.len || (json.len <= SH_OUTPUT_MAX && !sh_utf8_valid(json)) ? -SH_ERRNO_INVAL : 0;
+}
+
+int sh_guest_give_now(struct sh_guest *g, struct sh_buf *json) {
+    int rc = g->ended ? SH_CALL_END : give_check(g, sh_buf_str(json));
+
+    if (rc < 0) {
+        return rc;
+    }
+    g->result_given = true;
+    if (json->len > SH_OUTPUT_MAX) {
+        g->result = *json;
+        *json = (struct sh_buf){0};
+        return 0;
+    }
+    sh_guest_effect(g, SH_EFFECT_RESULT, 0, 0, (struct sh_str){NULL, 0}, sh_buf_str(json));
+    return g->ended ? SH_CALL_END : 0;
+}
+
+int sh_guest_give(struct sh_guest *g, struct sh_str json) {
+    int rc = g->ended ? SH_CALL_END : give_check(g, json);
+    sh_auto(sh_buf_done) struct sh_buf copy;
+
+    sh_buf_init(&copy, SH_PAYLOAD_MAX + 1);
+    if (rc < 0) {
+        return rc;
+    }
+    if (json.len <= SH_OUTPUT_MAX && !sh_guest_room(g, json.len)) {
+        return SH_CALL_PENDING;
+    }
+    sh_buf_add(&copy, json.p, json.len);
+    if (copy.failed) {
+        return sh_guest_end(g, SH_E_NOMEM, "no memory for a result of %zu bytes", json.len);
+    }
+    return sh_guest_give_now(g, &copy);
 }
 
 /* --- activities ----------------------------------------------------------------------------- */

@@ -78,6 +78,7 @@ struct sh_guest {
     struct sh_buf effect_bytes;
     uint64_t output_offset[2], emitted, published;
     bool result_given;
+    struct sh_buf result; /* one that is too large for an effect, until it is taken */
 
     struct sh_buf checkpoint; /* the state, once `checkpointed` */
     bool checkpointed;
@@ -114,6 +115,12 @@ void sh_guest_effects_taken(struct sh_guest *g); /* forget them; a large buffer 
 /* stdout (1) or stderr (2): charges the output limit. 0, SH_CALL_PENDING or SH_CALL_END.
  * units  bytes.len <= SH_EFFECTS_BYTES_MAX: the caller writes short, as WASI allows */
 int sh_guest_output(struct sh_guest *g, int stream, struct sh_str bytes);
+
+/* The task's result, as JSON text: an effect, or where it has more than SH_OUTPUT_MAX bytes, in
+ * g->result. 0, -EEXIST, -E2BIG, -EINVAL (nothing), SH_CALL_PENDING or SH_CALL_END. */
+int sh_guest_give(struct sh_guest *g, struct sh_str json);
+/* The same where there can be no waiting for room. takes  json, where it is large */
+int sh_guest_give_now(struct sh_guest *g, struct sh_buf *json);
 
 /* Start an activity: handle > 0, or SH_CALL_PENDING (room), or -EINVAL, -EMFILE as WASI errno
  * numbers, negative, or SH_CALL_END (limits.activities). op empty: a device line. */

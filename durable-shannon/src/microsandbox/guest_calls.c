@@ -92,21 +92,7 @@ static int output(struct sh_guest *g, const struct sh_mem *m, const uint64_t *ar
     if (!view(m, args[0], args[1], &json)) {
         return -SH_ERRNO_FAULT;
     }
-    if (g->result_given) {
-        return -SH_ERRNO_EXIST;
-    }
-    if (json.len > SH_ACTIVITY_RESULT_MAX) {
-        return -SH_ERRNO_2BIG;
-    }
-    if (!json.len || !sh_utf8_valid(json)) {
-        return -SH_ERRNO_INVAL;
-    }
-    if (!sh_guest_room(g, json.len)) {
-        return SH_CALL_PENDING;
-    }
-    sh_guest_effect(g, SH_EFFECT_RESULT, 0, 0, (struct sh_str){NULL, 0}, json);
-    g->result_given = true;
-    return g->ended ? SH_CALL_END : 0;
+    return sh_guest_give(g, json);
 }
 
 /* emit and publish: a name and a JSON text, numbered. */

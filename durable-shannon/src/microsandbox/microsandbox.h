@@ -86,9 +86,10 @@ struct sh_reseed {
 
 struct sh_agent_config {
     struct sh_module *module;
-    const char *const *argv; /* argv[0] included, NULL-terminated */
-    const char *const *env;  /* "K=V", NULL-terminated */
-    struct sh_str input;     /* JSON */
+    const char *const *argv;   /* argv[0] included, NULL-terminated */
+    const char *const *env;    /* "K=V", NULL-terminated */
+    struct sh_str input;       /* JSON */
+    struct sh_buf *input_text; /* instead of input, or NULL: taken by the agent when it is made */
     uint8_t seed[32];
     int64_t start_us; /* workflow clock at start: time of WorkflowStarted or of the checkpoint */
     const struct sh_capabilities *caps; /* effective: mounts and limits; borrowed for the life */
@@ -204,6 +205,10 @@ struct sh_effect {
 };
 const struct sh_effect *sh_agent_effects(struct sh_agent *a, size_t *ret_n);
 void sh_agent_effects_taken(struct sh_agent *a);
+
+/* A result of more than SH_OUTPUT_MAX bytes that it gave since this was asked last, JSON text if
+ * the agent keeps its word: to be taken before the effects are; NULL: there is none. */
+struct sh_buf *sh_agent_result(struct sh_agent *a);
 
 /* How it ended. Valid after FINISHED. */
 struct sh_agent_end {

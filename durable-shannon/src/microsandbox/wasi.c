@@ -223,6 +223,7 @@ struct sh_wasi *sh_wasi_free(struct sh_wasi *w) {
     sh_buf_done(&w->record);
     sh_buf_done(&w->kept.bytes);
     sh_buf_done(&w->stdin_chunk);
+    sh_buf_done(&w->given);
     sh_buf_done(&w->net.out);
     sh_free(w->iov);
     sh_free(w->scratch);

@@ -86,6 +86,7 @@ void sh_desc_dir_rights(struct sh_desc *d) {
 
 int sh_wasi_fd_close(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
     struct sh_desc *d = sh_wasi_desc(w, a[0]);
+    int rc = E_OK;
 
     (void)m;
     if (!d) {
@@ -94,8 +95,11 @@ int sh_wasi_fd_close(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *
     w->fds[arg32(a[0])] = NULL;
     w->n_open--;
     sh_wasi_net_closed(w, d);
+    if (d->kind == DESC_OUTPUT) {
+        rc = sh_wasi_given_close(w);
+    }
     sh_desc_free(w, d);
-    return E_OK;
+    return rc;
 }
 
 int sh_wasi_fd_renumber(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {
@@ -111,9 +115,10 @@ int sh_wasi_fd_renumber(struct sh_wasi *w, const struct sh_mem *m, const uint64_
     w->fds[arg32(a[1])] = from;
     w->fds[arg32(a[0])] = NULL;
     w->n_open--;
+    int rc = to->kind == DESC_OUTPUT ? sh_wasi_given_close(w) : E_OK;
     sh_wasi_net_closed(w, to);
     sh_desc_free(w, to);
-    return E_OK;
+    return rc;
 }
 
 /* Standard streams and devices are a terminal or a file, as Wasmtime says it too. */

@@ -17,6 +17,8 @@ enum sh_desc_kind {
     DESC_SHANNON,
     DESC_NET,    /* the directory /net */
     DESC_SOCKET, /* a connection */
+    DESC_INPUT,  /* the task's input, as it stands */
+    DESC_OUTPUT, /* its result, once it is closed */
 };
 
 /* /dev/shannon: requests go in by lines, results come out by lines. */

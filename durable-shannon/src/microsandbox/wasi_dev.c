@@ -14,11 +14,19 @@ static const struct {
     enum sh_desc_kind kind;
 } devices[] = {
     /* by name */
-    {"null", DESC_NULL},      {"random", DESC_RANDOM}, {"shannon", DESC_SHANNON},
-    {"stderr", DESC_STDERR},  {"stdin", DESC_STDIN},   {"stdout", DESC_STDOUT},
-    {"urandom", DESC_RANDOM}, {"zero", DESC_ZERO},
+    {"null", DESC_NULL},
+    {"random", DESC_RANDOM},
+    {"shannon", DESC_SHANNON},
+    {"stderr", DESC_STDERR},
+    {"stdin", DESC_STDIN},
+    {"stdout", DESC_STDOUT},
+    {"urandom", DESC_RANDOM},
+    {"zero", DESC_ZERO},
+    /* there, but not listed: older journals know the others by their numbers */
+    {"input", DESC_INPUT},
+    {"output", DESC_OUTPUT},
 };
-enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]), DIR_INO = 1 };
+enum { N_DEVICES = sizeof(devices) / sizeof(devices[0]), N_LISTED = N_DEVICES - 2, DIR_INO = 1 };
 
 /* --- names ------------------------------------------------------------------------------------ */
 
@@ -79,12 +87,12 @@ void sh_wasi_dev_list(struct sh_buf *out, uint32_t *ret_n) {
         sh_buf_u8(out, SH_VFS_DIR);
         sh_buf_bytes32(out, sh_str(dots[i]));
     }
-    for (int i = 0; i < N_DEVICES; i++) {
+    for (int i = 0; i < N_LISTED; i++) {
         sh_buf_u64(out, (uint64_t)(DIR_INO + 1 + i));
         sh_buf_u8(out, SH_VFS_CHAR);
         sh_buf_bytes32(out, sh_str(devices[i].name));
     }
-    *ret_n = N_DEVICES + 2;
+    *ret_n = N_LISTED + 2;
 }
 
 static void channel_init(struct sh_channel *c) {
@@ -96,7 +104,7 @@ static void channel_init(struct sh_channel *c) {
 }
 
 /* May this device be opened so? i < 0: the directory. */
-static int refuse(int i, bool write, unsigned oflags) {
+static int refuse(int i, bool read, bool write, unsigned oflags) {
     if ((oflags & O_WASI_CREAT) && (oflags & O_WASI_EXCL)) {
         return E_EXIST;
     }
@@ -108,7 +116,10 @@ static int refuse(int i, bool write, unsigned oflags) {
     }
     switch (devices[i].kind) {
     case DESC_STDIN:
+    case DESC_INPUT:
         return write ? E_PERM : E_OK;
+    case DESC_OUTPUT:
+        return read || !write ? E_PERM : E_OK;
     case DESC_STDOUT:
     case DESC_STDERR:
         return write ? E_OK : E_PERM;
@@ -122,7 +133,7 @@ static struct sh_desc *device(struct sh_wasi *w, enum sh_desc_kind kind, bool re
 
     d->rights = R_FD_FDSTAT_SET_FLAGS | R_FD_FILESTAT_GET | R_POLL_FD_READWRITE |
                 (read ? R_FD_READ : 0) | (write ? R_FD_WRITE : 0);
-    if (kind >= DESC_NULL && kind <= DESC_RANDOM) {
+    if ((kind >= DESC_NULL && kind <= DESC_RANDOM) || kind == DESC_INPUT || kind == DESC_OUTPUT) {
         d->rights |= R_FD_SEEK | R_FD_TELL; /* else libc takes it for a terminal */
     }
     if (kind == DESC_STDOUT || kind == DESC_STDERR) {
@@ -143,7 +154,10 @@ int sh_wasi_dev_open(struct sh_wasi *w, const char *path, uint64_t rights, unsig
     if (error) {
         return error == E_NOENT && (oflags & O_WASI_CREAT) ? E_PERM : error;
     }
-    error = refuse(i, write, oflags);
+    error = refuse(i, read, write, oflags);
+    if (!error && i >= 0 && devices[i].kind == DESC_OUTPUT) {
+        error = sh_wasi_given_open(w);
+    }
     if (error) {
         return error;
     }
@@ -377,6 +391,17 @@ static int channel_write(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uin
 
 /* --- reading and writing ---------------------------------------------------------------------- */
 
+static uint32_t input_read(struct sh_wasi *w, struct sh_desc *d, size_t n_iov) {
+    struct sh_str input = w->g->config->input;
+    uint32_t n = 0;
+
+    if (d->offset < input.len) {
+        n = give(w, n_iov, input.p + d->offset, input.len - (size_t)d->offset);
+        d->offset += n;
+    }
+    return n;
+}
+
 static uint32_t total(const struct sh_wasi *w, size_t n_iov) {
     size_t n = 0;
 
@@ -408,6 +433,9 @@ int sh_wasi_dev_read(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint32_
         return stdin_read(w, d, n_iov, ret);
     case DESC_SHANNON:
         return channel_read(w, d, n_iov, ret);
+    case DESC_INPUT:
+        *ret = input_read(w, d, n_iov);
+        return E_OK;
     default:
         return E_OK; /* null */
     }
@@ -416,6 +444,9 @@ int sh_wasi_dev_read(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint32_
 int sh_wasi_dev_write(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint32_t *ret) {
     if (d->kind == DESC_SHANNON) {
         return channel_write(w, d, n_iov, ret);
+    }
+    if (d->kind == DESC_OUTPUT) {
+        return sh_wasi_given_write(w, n_iov, ret);
     }
     *ret = total(w, n_iov);
     return E_OK;

@@ -43,6 +43,8 @@ struct sh_wasi {
     struct { /* see wasi_room.c */
         uint64_t writes, unlooked;
     } room;
+    struct sh_buf given; /* written to /dev/output, while it is open */
+    bool giving;
     size_t copies; /* bytes held by COPY_BYTES */
     struct iovec *iov;
     size_t cap_iov;
@@ -173,6 +175,12 @@ void sh_desc_forget_listing(struct sh_wasi *w, struct sh_desc *d);
 /* --- wasi_dev.c --- */
 int sh_wasi_dev_read(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint32_t *ret);
 int sh_wasi_dev_write(struct sh_wasi *w, struct sh_desc *d, size_t n_iov, uint32_t *ret);
+
+/* wasi_given.c: /dev/output. An errno or SH_CALL_END; after a close it is closed, whatever it said
+ */
+int sh_wasi_given_open(struct sh_wasi *w);
+int sh_wasi_given_write(struct sh_wasi *w, size_t n_iov, uint32_t *ret);
+int sh_wasi_given_close(struct sh_wasi *w);
 int sh_wasi_dev_open(struct sh_wasi *w, const char *path, uint64_t rights, unsigned oflags,
                      uint16_t flags, struct sh_desc **ret);
 int sh_wasi_dev_stat(const char *path, struct sh_vfs_stat *ret);

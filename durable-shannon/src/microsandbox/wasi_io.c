@@ -475,7 +475,7 @@ int sh_wasi_fd_seek(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
         put64(out, 0);
         return E_OK;
     }
-    if (d->kind != DESC_FILE) {
+    if (d->kind != DESC_FILE && d->kind != DESC_INPUT) {
         return E_SPIPE;
     }
     if (whence > SEEK_WASI_END) {
@@ -483,6 +483,8 @@ int sh_wasi_fd_seek(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
     }
     if (whence == SEEK_WASI_CUR) {
         from = (int64_t)d->offset;
+    } else if (whence == SEEK_WASI_END && d->kind == DESC_INPUT) {
+        from = (int64_t)w->g->config->input.len;
     } else if (whence == SEEK_WASI_END) {
         struct sh_vfs_stat st;
 
@@ -510,7 +512,8 @@ int sh_wasi_fd_tell(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a
     if (!out) {
         return E_FAULT;
     }
-    if (d->kind != DESC_FILE && !(d->kind >= DESC_NULL && d->kind <= DESC_RANDOM)) {
+    if (d->kind != DESC_FILE && d->kind != DESC_INPUT &&
+        !(d->kind >= DESC_NULL && d->kind <= DESC_RANDOM)) {
         return E_SPIPE;
     }
     put64(out, d->offset);

@@ -102,5 +102,7 @@ int sh_client_download(struct sh_client *c, const char *path, int to, uint64_t *
 /* A POST of the first so many bytes of a file, at least one, to a route that takes one. */
 int sh_client_upload(struct sh_client *c, const char *path, const char *content_type, int file,
                      uint64_t bytes, json_t **ret, struct sh_err *err);
+/* A task's result on stdout, whole, where the task itself does not have it. */
+int sh_cli_print_result(struct sh_client *c, const char *id, struct sh_err *err);
 
 #endif

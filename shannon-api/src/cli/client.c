@@ -132,14 +132,20 @@ static int call_remote(struct sh_client *c, const char *method, const char *path
     return rc;
 }
 
-/* The file of a reply, piece by piece. */
+/* The file of a reply, piece by piece: to where files go, else into the body. */
 static void copy_file(struct call *call, const struct sh_request *r) {
     char piece[64 * SH_KIB];
     while (call->file_bytes < r->reply_bytes && !call->err.code) {
         uint64_t left = r->reply_bytes - call->file_bytes;
         size_t n = left < sizeof(piece) ? (size_t)left : sizeof(piece);
-        if (sh_spool_read(r->reply_file, call->file_bytes, piece, n, &call->err) == 0) {
+        if (sh_spool_read(r->reply_file, call->file_bytes, piece, n, &call->err) < 0) {
+            return;
+        }
+        if (call->to >= 0) {
             keep(call, sh_strn(piece, n));
+        } else {
+            sh_buf_add(&call->body, piece, n);
+            call->file_bytes += n;
         }
     }
 }
@@ -147,7 +153,7 @@ static void copy_file(struct call *call, const struct sh_request *r) {
 static void here_done(struct sh_request *r) {
     struct call *call = r->owner;
     call->status = r->status;
-    if (r->kind == SH_REPLY_FILE && call->to >= 0) {
+    if (r->kind == SH_REPLY_FILE) {
         copy_file(call, r);
     } else {
         sh_buf_add(&call->body, r->reply.p, r->reply.len);

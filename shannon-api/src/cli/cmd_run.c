@@ -339,11 +339,12 @@ static bool takes_stdin(const struct running *run) {
 
 static int submit_here(struct running *run) {
     struct sh_client *c = &run->client;
-    const struct sh_run_request *q = &run->request;
+    struct sh_run_request *q = &run->request;
     struct sh_submit s = {
         .agent = sh_str(run->agent),
         .query = sh_json_get_str(q->input, "query"),
         .input = q->input,
+        .input_text = q->input ? NULL : &q->input_text,
         .capabilities = q->capabilities,
         .args = run->common.operands.v + 1,
         .argv0 = run->argv0,
@@ -371,7 +372,7 @@ static int submit_there(struct running *run) {
         json_array_append_new(args, sh_json_string(sh_str(run->common.operands.v[i])));
     }
     sh_auto(sh_json_done) json_t *body = json_pack(
-        "{s:s, s:O, s:O, s:O*, s:o, s:s*, s:s*, s:b, s:[b,b,b]}", "agent", run->agent, "input",
+        "{s:s, s:O*, s:O, s:O*, s:o, s:s*, s:s*, s:b, s:[b,b,b]}", "agent", run->agent, "input",
         q->input, "operator", q->operator_doc, "capabilities", q->capabilities, "args", args,
         "argv0", run->argv0, "script_name", script_name(run->common.operands.v[0]), "stdin_live",
         (int)takes_stdin(run), "tty", isatty(0) == 1, isatty(1) == 1, isatty(2) == 1);
@@ -382,7 +383,8 @@ static int submit_there(struct running *run) {
     if (q->has_priority) {
         json_object_set_new(body, "priority", json_integer(q->priority));
     }
-    int rc = sh_join_start(&run->client, body, &run->view, &run->join, &run->err);
+    int rc = sh_join_start(&run->client, body, &run->request.input_text, &run->view, &run->join,
+                           &run->err);
     run->row = rc < 0 ? NULL : json_incref((json_t *)(uintptr_t)sh_join_row(run->join));
     return rc;
 }
@@ -501,9 +503,19 @@ static void close_attempt(struct running *run) {
     sh_free(run->id);
 }
 
+/* A result that is too large for the journal: where the agent printed nothing, as with small ones.
+ */
+static int print_kept(struct running *run) {
+    const struct sh_run_view *v = &run->view;
+    return !json_object_get(v->final_body, "output_kept") || v->json || v->printed[1] > 0
+               ? 0
+               : sh_cli_print_result(&run->client, run->id, &run->err);
+}
+
 static int finish(struct running *run, int rc) {
     bool result = run->common.json && run->row;
     int status;
+    rc = rc < 0 ? rc : print_kept(run);
     if (result && rc == 0) {
         print_row(run);
     }
@@ -521,7 +533,7 @@ static bool owner_left(const struct running *run, int rc) {
 }
 
 static int run_task(const struct sh_common *common, const struct sh_run_flags *flags,
-                    const struct sh_run_request *request) {
+                    struct sh_run_request *request) {
     int status = SH_EXIT_OWN;
     for (int left = ATTEMPTS; left > 0; left--) {
         struct running *run = sh_new(struct running);
@@ -536,6 +548,7 @@ static int run_task(const struct sh_common *common, const struct sh_run_flags *f
         int rc = carry_out(run);
         bool again = owner_left(run, rc) && left > 1;
         status = again ? status : finish(run, rc);
+        request->input_text = run->request.input_text; /* it may have been taken */
         close_attempt(run);
         sh_run_view_done(&run->view);
         sh_free(run);

@@ -124,6 +124,24 @@ int sh_cmd_status(int argc, char *const argv[]) {
     return sh_ask_end(&a, 0);
 }
 
+static void print_lines(struct sh_str text) {
+    fwrite(text.p, 1, text.len, stdout);
+    if (text.len && text.p[text.len - 1] != '\n') {
+        putchar('\n');
+    }
+}
+
+int sh_cli_print_result(struct sh_client *c, const char *id, struct sh_err *err) {
+    sh_auto(sh_free_p) char *path = sh_asprintf("/api/v1/tasks/%s/result", id);
+    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_buf_init(&text, SH_PAYLOAD_MAX + 2);
+    int rc = sh_client_fetch(c, "GET", path, NULL, (struct sh_str){0}, &text, err);
+    if (rc == 0) {
+        print_lines(sh_buf_str(&text));
+    }
+    return rc;
+}
+
 /* The answer on stdout, and the exit status the run itself would have given. */
 static int print_result(struct sh_ask *a) {
     const json_t *task = a->answer;
@@ -138,12 +156,12 @@ static int print_result(struct sh_ask *a) {
                 (int)status.len, status.p, a->common.operands.v[0]);
         return SH_EXIT_OWN;
     }
-    if (!a->common.json) {
-        struct sh_str result = sh_json_get_str(task, "result");
-        fwrite(result.p, 1, result.len, stdout);
-        if (result.len && result.p[result.len - 1] != '\n') {
-            putchar('\n');
+    if (!a->common.json && json_object_get(task, "output_kept")) {
+        if (sh_cli_print_result(&a->client, a->common.operands.v[0], &a->err) < 0) {
+            return SH_EXIT_OWN;
         }
+    } else if (!a->common.json) {
+        print_lines(sh_json_get_str(task, "result"));
     }
     if (sh_str_eqz(status, "TASK_STATUS_COMPLETED")) {
         return (int)sh_json_get_int(task, "exit_status", 0);

@@ -105,16 +105,30 @@ static void presence_done(void *arg, int status, struct sh_str body, uint64_t re
     stop(j);
 }
 
-int sh_join_start(struct sh_client *c, const json_t *body, struct sh_run_view *view,
-                  struct sh_join **ret, struct sh_err *err) {
+/* The body as text, and an input that stays text as its member. */
+static void body_text(const json_t *body, const struct sh_buf *input_text, struct sh_buf *ret) {
+    sh_buf_init(ret, SH_HTTP_SUBMIT_BODY_MAX + 1);
+    sh_json_dump(body, ret);
+    if (input_text->len > 0 && !ret->failed) {
+        SH_ASSERT(ret->len > 2); /* it has other members */
+        ret->len--;
+        sh_buf_adds(ret, ",\"input\":");
+        sh_buf_add(ret, input_text->p, input_text->len);
+        sh_buf_addc(ret, '}');
+    }
+}
+
+int sh_join_start(struct sh_client *c, const json_t *body, const struct sh_buf *input_text,
+                  struct sh_run_view *view, struct sh_join **ret, struct sh_err *err) {
     struct sh_join *j = sh_new(struct sh_join);
-    sh_auto(sh_free_p) char *text = sh_json_text(body);
+    sh_auto(sh_buf_done) struct sh_buf text;
+    body_text(body, input_text, &text);
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     struct sh_http_request request = {
         .method = "POST",
         .url = "http://localhost/api/v1/run",
         .headers = headers,
-        .body = sh_str(text),
+        .body = sh_buf_str(&text),
         .max_response_bytes = SIZE_MAX,
         .connect_timeout_ms = 5000,
         .unix_socket = c->app.dir.sock,
@@ -126,7 +140,9 @@ int sh_join_start(struct sh_client *c, const json_t *body, struct sh_run_view *v
     j->view = view;
     j->page = PAGE_EVENTS;
     sh_buf_init(&j->head, ANSWER_MAX);
-    int rc = sh_http_start(c->app.loop, &request, &j->presence, err);
+    int rc = text.failed ? sh_fail(err, SH_E_LIMIT, "the task is larger than %llu bytes",
+                                   SH_HTTP_SUBMIT_BODY_MAX)
+                         : sh_http_start(c->app.loop, &request, &j->presence, err);
     while (rc == 0 && !j->answered) {
         sh_loop_run(c->app.loop);
     }

@@ -91,15 +91,21 @@ static int read_input(const struct sh_run_flags *f, struct sh_run_request *r, st
         return 0;
     }
     sh_auto(sh_buf_done) struct sh_buf bytes;
-    sh_buf_init(&bytes, SH_INPUT_MAX + 1);
+    sh_buf_init(&bytes, SH_PAYLOAD_MAX + 1);
     struct sh_err inner = {0};
     int rc = 0;
     if (text[0] == '@' || strcmp(text, "-") == 0) {
-        rc = sh_input_read(text[0] == '@' ? text + 1 : "-", SH_INPUT_MAX, &bytes, err);
+        rc = sh_input_read(text[0] == '@' ? text + 1 : "-", SH_PAYLOAD_MAX, &bytes, err);
     } else {
         sh_buf_adds(&bytes, text);
     }
-    if (rc == 0 && sh_json_parse(sh_buf_str(&bytes), SH_INPUT_MAX, &r->input, &inner) < 0) {
+    if (rc == 0 && bytes.len > SH_INPUT_MAX && sh_json_check(sh_buf_str(&bytes), &inner) == 0) {
+        r->input_text = bytes;
+        bytes = (struct sh_buf){0};
+        return 0;
+    }
+    if (rc == 0 &&
+        (inner.code || sh_json_parse(sh_buf_str(&bytes), SH_INPUT_MAX, &r->input, &inner) < 0)) {
         rc = sh_fail(err, inner.code,
                      "--input: %s; expected JSON such as '{\"query\":\"...\"}', "
                      "@FILE or -",
@@ -145,6 +151,7 @@ int sh_run_request_read(const struct sh_run_flags *f, struct sh_run_request *ret
 
 void sh_run_request_done(struct sh_run_request *r) {
     json_decref(r->input);
+    sh_buf_done(&r->input_text);
     json_decref(r->capabilities);
     json_decref(r->operator_doc);
     *r = (struct sh_run_request){0};

@@ -7,9 +7,10 @@
 
 /* All-zero is empty. */
 struct sh_run_request {
-    json_t *input;        /* --input; {} without */
-    json_t *capabilities; /* absolute, links resolved; NULL: nothing was said */
-    json_t *operator_doc; /* the same and --policy, as sh_submit takes it */
+    json_t *input;            /* --input; {} without; NULL: it is too large to be a value */
+    struct sh_buf input_text; /* then this is it, as JSON text; else empty */
+    json_t *capabilities;     /* absolute, links resolved; NULL: nothing was said */
+    json_t *operator_doc;     /* the same and --policy, as sh_submit takes it */
     bool has_priority;
     unsigned priority;
 };

@@ -11,6 +11,7 @@ struct sh_api {
     bool stopping;              /* answers 503 to what would start something */
     struct sh_list waiters;     /* requests that wait for an event (journal.c) */
     struct sh_list guests;      /* processes that joined with `shannon run` (run.c) */
+    size_t cutting;             /* requests that a pool thread has (large.c) */
     uint64_t requests, streams; /* for metrics */
 };
 void sh_api_init(struct sh_api *api, struct sh_app *app);
@@ -52,6 +53,8 @@ void sh_handle_run(struct sh_request *r);
 void sh_handle_task_list(struct sh_request *r);
 void sh_handle_task_get(struct sh_request *r);
 void sh_handle_task_output(struct sh_request *r);
+void sh_handle_task_result(struct sh_request *r); /* payload.c */
+void sh_handle_task_input(struct sh_request *r);
 void sh_handle_task_progress(struct sh_request *r);
 void sh_handle_control_state(struct sh_request *r);
 void sh_handle_cancel(struct sh_request *r);

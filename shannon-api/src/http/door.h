@@ -29,6 +29,7 @@ struct sh_server {
     struct sh_list exchanges, streams, pipes, sockets;
     uv_timer_t heartbeat;
     unsigned uploads;        /* pieces of files that are being written */
+    size_t bodies;           /* bytes that large bodies have or will have, all together */
     unsigned beats, closing; /* handles whose close callback is still to come */
     bool draining;
 };
@@ -48,6 +49,8 @@ struct sh_exchange {
         bool writing;
         struct sh_err err;
     } upload;
+    size_t reserved; /* of server->bodies */
+    bool no_room;    /* there are too many of them */
     bool begun, too_large, dispatched, in_handler, suspended;
 };
 

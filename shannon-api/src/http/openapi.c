@@ -57,6 +57,12 @@ static const struct op {
        "none."),
     OP(GET, T "/{id}/output", getOutput, tasks, NULL, NULL, 200, "Output", E(400, 404),
        "Its answer."),
+    OP(GET, T "/{id}/result", getResult, tasks, NULL, NULL, 200, "application/json",
+       E(400, 404, 409),
+       "Its result, whole: JSON of up to 64 MiB, of which getTask has no more "
+       "than `output_kept`."),
+    OP(GET, T "/{id}/input", getInput, tasks, NULL, NULL, 200, "application/json", E(400, 404),
+       "Its input, whole."),
     OP(GET, T "/{id}/progress", getProgress, tasks, NULL, NULL, 200, "Progress", E(400, 404),
        "Has it ended?"),
     OP(GET, T "/{id}/events", listEvents, tasks, "limit=i1..200 offset=i0..", NULL, 200,

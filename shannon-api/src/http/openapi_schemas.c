@@ -28,7 +28,8 @@ static const struct {
      "total_tokens!=i input_tokens!=i output_tokens!=i estimated_cost!=n fuel=i"},
     {"Task", "A task as it is now.",
      "task_id!=s workflow_id!=s status!=status query!=s created_at!=time updated_at=time "
-     "completed_at=time progress!=n result=s output=any error=s error_code=s backtrace=[s] "
+     "completed_at=time progress!=n result=s output=any output_kept=object error=s error_code=s "
+     "backtrace=[s] "
      "exit_status=i session_id=s agent=s module=s mode=s context=object model_used=s provider=s "
      "usage!=@Usage "
      "metadata=object seq=i head=s compensations=object parent_id=s root_id=s depth=i "

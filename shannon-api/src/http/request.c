@@ -3,8 +3,10 @@
 #include "http/pipe.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 struct sh_request *sh_request_new(struct sh_api *api, const char *method, const char *path) {
     struct sh_request *r = sh_new(struct sh_request);
@@ -34,6 +36,7 @@ struct sh_request *sh_request_free(struct sh_request *r) {
     json_decref(r->headers);
     json_decref(r->reply_headers);
     sh_buf_done(&r->body);
+    sh_buf_done(&r->input_text);
     sh_buf_done(&r->reply);
     sh_close_p(&r->body_file);
     sh_close_p(&r->reply_file);

@@ -33,7 +33,9 @@ struct sh_request {
     json_t *query;   /* object of strings, decoded */
     json_t *headers; /* object of strings, names in lower case: those that handlers read */
     struct sh_buf body;
-    int body_file;   /* the body of a route that takes it as a file; else -1 */
+    int body_file;            /* the body of a route that takes it as a file; else -1 */
+    struct sh_buf input_text; /* of large.h, or empty */
+    struct sh_hash digest;    /* likewise */
     bool trusted;    /* the operator asks: over the data directory's socket, or this process */
     bool can_stream; /* the door can carry SH_REPLY_SSE and SH_REPLY_WEBSOCKET */
 

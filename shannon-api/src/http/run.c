@@ -5,6 +5,7 @@
  * The answer is an event stream with one event, the task's first row, that stays open as long as
  * the other process stays: by it the owner knows that somebody still works here. */
 #include "http/api.h"
+#include "http/large.h"
 #include "http/pipe.h"
 
 #define ANSWER_MAX (256 * SH_KIB)
@@ -109,6 +110,7 @@ static int read_body(struct joining *j, struct sh_submit *s, struct sh_err *err)
         .agent = sh_json_get_str(j->body, "agent"),
         .query = sh_json_get_str(j->body, "query"),
         .input = json_object_get(j->body, "input"),
+        .input_text = j->r->input_text.len > 0 ? &j->r->input_text : NULL,
         .session = sh_json_get_str(j->body, "session_id"),
         .capabilities = json_object_get(j->body, "capabilities"),
         .operator_doc = json_object_get(j->body, "operator"),
@@ -123,22 +125,28 @@ static int read_body(struct joining *j, struct sh_submit *s, struct sh_err *err)
     return read_priority(j->body, s, err);
 }
 
-void sh_handle_run(struct sh_request *r) {
+static void start(struct sh_request *r, const struct sh_err *bad) {
     struct joining *j = sh_new(struct joining);
     struct sh_submit s;
-    struct sh_err err = {0};
+    struct sh_err err = bad ? *bad : (struct sh_err){0};
     j->r = r;
-    int rc = 0;
-    if (!r->trusted || !r->can_stream) {
-        rc = sh_fail(&err, SH_E_DENIED,
-                     "only the socket of the data directory takes this; submit with POST "
-                     "/api/v1/tasks");
-    }
-    rc = rc < 0 ? rc : read_body(j, &s, &err);
+    int rc = bad ? -err.code : read_body(j, &s, &err);
     if (rc < 0) {
         joining_free(j);
         sh_reply_error(r, &err);
         return;
     }
     sh_engine_submit(r->api->app->engine, &s, submitted, j);
+}
+
+void sh_handle_run(struct sh_request *r) {
+    struct sh_err err = {0};
+    if (!r->trusted || !r->can_stream) {
+        sh_fail(&err, SH_E_DENIED,
+                "only the socket of the data directory takes this; submit with POST "
+                "/api/v1/tasks");
+        sh_reply_error(r, &err);
+        return;
+    }
+    sh_request_cut(r, start);
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define CONNECTIONS_MAX 4096
+#define BUSY_RETRY_S "2"
 
 /* --- pumping ---------------------------------------------------------------------------------- */
 
@@ -194,13 +195,42 @@ static int check_auth(struct sh_exchange *x, struct sh_err *err) {
     return sh_check_key(&given, x->door->server->key, sh_route_is_stream(x->route), err);
 }
 
+/* What a large body takes is set aside before it comes, where it says so, and as it comes where
+ * not: clients that send at once must not take the memory of the tasks. */
+static bool reserve(struct sh_exchange *x, size_t bytes) {
+    struct sh_server *s = x->door->server;
+    if (bytes <= SH_MIB || bytes <= x->reserved) {
+        return true;
+    }
+    if (bytes - x->reserved > SH_HTTP_BODIES_MAX - s->bodies) {
+        return false;
+    }
+    s->bodies += bytes - x->reserved;
+    x->reserved = bytes;
+    return true;
+}
+
+static int no_room(struct sh_exchange *x, struct sh_err *err) {
+    sh_reply_header(x->r, "Retry-After", BUSY_RETRY_S);
+    return sh_fail(
+        err, SH_E_UNAVAILABLE,
+        "requests of %llu MiB are being received, and no more are taken at once; send it "
+        "again in %s seconds",
+        SH_HTTP_BODIES_MAX / SH_MIB, BUSY_RETRY_S);
+}
+
 static int check_length(struct sh_exchange *x, struct sh_err *err) {
     const char *text = header(x, "Content-Length");
     if (text && sh_resume_after(text) > x->body_max) {
         return sh_fail(err, SH_E_LIMIT, "the body has %s bytes; at most %llu are taken here", text,
                        (unsigned long long)x->body_max);
     }
-    return 0;
+    x->no_room =
+        text && !sh_route_takes_file(x->route) && !reserve(x, (size_t)sh_resume_after(text));
+    /* Who waits for a word before sending a large body (Expect) is answered now; all others are
+     * read to their end, so that they get to see the answer, and nothing of it is kept. */
+    x->too_large = x->no_room;
+    return x->no_room && header(x, "Expect") ? no_room(x, err) : 0;
 }
 
 static void copy_headers(struct sh_exchange *x) {
@@ -286,6 +316,7 @@ static void *on_uri(void *arg, const char *uri, struct MHD_Connection *connectio
 
 static void exchange_free(struct sh_exchange *x) {
     sh_list_unlink(&x->link);
+    x->door->server->bodies -= x->reserved;
     sh_request_free(x->r);
     sh_free(x->uri);
     sh_free(x->origin);
@@ -324,6 +355,8 @@ static enum MHD_Result take_body(struct sh_exchange *x, const char *data, size_t
     bool is_file = x->r->body_file >= 0;
     x->too_large = x->too_large || x->body_bytes + *n > x->body_max;
     x->body_bytes += *n;
+    x->no_room |= !x->too_large && !is_file && !reserve(x, x->body_bytes);
+    x->too_large |= x->no_room;
     if (x->too_large || x->upload.err.code) {
         /* Chunked bodies show their length only now; some of the rest is read, so that the client
          * gets to see the answer. */
@@ -344,8 +377,12 @@ static enum MHD_Result dispatch(struct sh_exchange *x) {
     struct sh_err err = {0};
     if (x->too_large) {
         x->r->body.len = 0;
-        sh_fail(&err, SH_E_LIMIT, "the body is larger than %llu bytes",
-                (unsigned long long)x->body_max);
+        if (x->no_room) {
+            no_room(x, &err);
+        } else {
+            sh_fail(&err, SH_E_LIMIT, "the body is larger than %llu bytes",
+                    (unsigned long long)x->body_max);
+        }
         return sh_exchange_error(x, &err);
     }
     if (x->upload.err.code) {
@@ -607,7 +644,7 @@ struct sh_server *sh_server_free(struct sh_server *s) {
     }
     sh_server_drain(s);
     answer_rest(s);
-    while (s->uploads) {
+    while (s->uploads || s->api->cutting) {
         uv_run(sh_loop_uv(s->api->app->loop), UV_RUN_ONCE);
     }
     /* Upgraded sockets close by callback, and the daemon waits for each of them without end. */

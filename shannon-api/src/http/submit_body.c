@@ -49,7 +49,7 @@ static bool is_blank(const char *s) {
     return *s == 0;
 }
 
-static int read_query(struct sh_submit_body *b, struct sh_err *err) {
+static int read_query(struct sh_submit_body *b, bool has_input, struct sh_err *err) {
     const char *query = NULL, *prompt = NULL;
     int rc = text_member(b->doc, "query", &query, err);
     if (rc == 0) {
@@ -62,7 +62,7 @@ static int read_query(struct sh_submit_body *b, struct sh_err *err) {
     json_t *input = json_object_get(b->doc, "input");
     if (input && !json_is_null(input)) {
         b->input = json_incref(input);
-    } else if (is_blank(b->query)) {
+    } else if (!has_input && is_blank(b->query)) {
         return sh_fail(err, SH_E_INVAL, "query is %s; expected 1 to %d characters (or give input)",
                        query || prompt ? "empty" : "missing", SH_QUERY_CHARS_MAX);
     }
@@ -262,7 +262,8 @@ static int check_members(const json_t *doc, struct sh_err *err) {
     return 0;
 }
 
-int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct sh_err *err) {
+int sh_submit_body_parse(struct sh_str text, bool has_input, struct sh_submit_body *ret,
+                         struct sh_err *err) {
     sh_auto(sh_submit_body_done) struct sh_submit_body b = {0};
     if (text.len == 0) {
         return sh_fail(err, SH_E_JSON, "the body is empty; expected {\"query\": \"...\"}");
@@ -280,7 +281,7 @@ int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct 
     }
     /* The clients' `context` is an object; the earliest one sent a list of files, kept as it is. */
     json_t *context = json_object_get(b.doc, "context");
-    if ((rc = read_query(&b, err)) < 0 || (rc = read_agent(&b, context, err)) < 0 ||
+    if ((rc = read_query(&b, has_input, err)) < 0 || (rc = read_agent(&b, context, err)) < 0 ||
         (rc = read_session(&b, err)) < 0 || (rc = read_capabilities(&b, err)) < 0 ||
         (rc = read_args(&b, err)) < 0 || (rc = read_priority(&b, err)) < 0 ||
         (rc = read_via(&b, err)) < 0 ||
@@ -292,10 +293,11 @@ int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct 
     if (b.stdin_live && b.stdin_text) {
         return sh_fail(err, SH_E_INVAL, "stdin and stdin_live are both given; keep one");
     }
-    make_input(&b);
-    rc = check_input(&b, err);
-    if (rc < 0) {
-        return rc;
+    if (!has_input) {
+        make_input(&b);
+        if ((rc = check_input(&b, err)) < 0) {
+            return rc;
+        }
     }
     *ret = b;
     memset(&b, 0, sizeof(b));

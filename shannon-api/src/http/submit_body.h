@@ -23,7 +23,9 @@ struct sh_submit_body {
 };
 void sh_submit_body_done(struct sh_submit_body *b);
 
-/* fails  SH_E_JSON, SH_E_INVAL (each naming the member, what came and what was expected) */
-int sh_submit_body_parse(struct sh_str text, struct sh_submit_body *ret, struct sh_err *err);
+/* has_input: it was cut out (large.h), `input` stays NULL
+ * fails  SH_E_JSON, SH_E_INVAL (each naming the member, what came and what was expected) */
+int sh_submit_body_parse(struct sh_str text, bool has_input, struct sh_submit_body *ret,
+                         struct sh_err *err);
 
 #endif

@@ -89,7 +89,8 @@ static json_t *text_json(const json_t *row, const char *name) {
     return sh_json_string(sh_json_get_str(row, name));
 }
 
-/* The answer as text: what the agent printed, else its result as JSON. */
+/* The answer as text: what the agent printed, else its result as JSON. Empty where that is kept
+ * apart: GET .../result has it. */
 static json_t *result_json(const json_t *row) {
     struct sh_str text = sh_json_get_str(row, "result");
     json_t *output = json_object_get(row, "output");
@@ -128,9 +129,9 @@ static void copy_error(json_t *to, const json_t *row) {
 }
 
 json_t *sh_task_json(const json_t *row) {
-    static const char *const copied[] = {"metadata", "exit_status",   "output", "seq",
-                                         "head",     "compensations", "depth",  "detached",
-                                         "children", "budget",        "spent"};
+    static const char *const copied[] = {"metadata", "exit_status", "output",        "output_kept",
+                                         "seq",      "head",        "compensations", "depth",
+                                         "detached", "children",    "budget",        "spent"};
     json_t *task = json_pack("{s:o, s:o, s:o, s:o, s:o}", "task_id", text_json(row, "id"),
                              "workflow_id", text_json(row, "id"), "status", status_json(row),
                              "query", text_json(row, "query"), "usage", usage_json(row));
@@ -214,6 +215,9 @@ json_t *sh_task_output_json(const json_t *row) {
     json_t *result = json_object_get(row, "output");
     if (result && !json_is_null(result)) {
         json_object_set(view, "result", result);
+    }
+    if (json_object_get(row, "output_kept")) {
+        json_object_set(view, "output_kept", json_object_get(row, "output_kept"));
     }
     copy_error(view, row);
     return view;

@@ -1,5 +1,6 @@
 /* Tasks: submit, look, control. Each handler asks the engine and replies from its callback. */
 #include "http/api.h"
+#include "http/large.h"
 #include "http/submit_body.h"
 #include "http/task_view.h"
 
@@ -11,7 +12,6 @@ struct submission {
     struct sh_request *r;
     struct sh_submit_body body;
     const char *idempotency_key;
-    struct sh_hash digest;
     bool stream;
 };
 
@@ -75,6 +75,7 @@ static void submit(struct submission *s, const char *agent) {
         .unnamed = b->via,
         .query = sh_str(b->query),
         .input = b->input,
+        .input_text = s->r->input_text.len > 0 ? &s->r->input_text : NULL,
         .session = sh_str(b->session),
         .capabilities = b->capabilities,
         .metadata = b->metadata,
@@ -84,7 +85,7 @@ static void submit(struct submission *s, const char *agent) {
         .priority = b->priority,
         .stdin_live = b->stdin_live,
         .idempotency_key = sh_str(s->idempotency_key),
-        .idempotency_digest = s->digest,
+        .idempotency_digest = s->r->digest,
     };
     sh_engine_submit(s->r->api->app->engine, &submit, submitted, s);
 }
@@ -120,7 +121,7 @@ static void modules_listed(void *arg, json_t *modules, const struct sh_err *err)
 }
 
 static int read_submission(struct sh_request *r, struct submission *s, struct sh_err *err) {
-    int rc = sh_submit_body_parse(sh_buf_str(&r->body), &s->body, err);
+    int rc = sh_submit_body_parse(sh_buf_str(&r->body), r->input_text.len > 0, &s->body, err);
     const char *session = sh_request_header(r, "x-session-id");
     struct sh_id id;
     if (rc == 0 && !s->body.session && session && *session) {
@@ -133,12 +134,15 @@ static int read_submission(struct sh_request *r, struct submission *s, struct sh
     if (rc == 0 && s->idempotency_key && strlen(s->idempotency_key) > 256) {
         return sh_fail(err, SH_E_INVAL, "Idempotency-Key is longer than 256 characters");
     }
-    sh_sha256(r->body.p, r->body.len, &s->digest);
     return rc;
 }
 
-static void start_submission(struct sh_request *r, bool stream) {
+static void start_submission(struct sh_request *r, bool stream, const struct sh_err *bad) {
     struct sh_err err = {0};
+    if (bad) {
+        sh_reply_error(r, bad);
+        return;
+    }
     struct submission *s = sh_new(struct submission);
     s->r = r;
     s->stream = stream;
@@ -152,12 +156,20 @@ static void start_submission(struct sh_request *r, bool stream) {
     }
 }
 
+static void submit_plain(struct sh_request *r, const struct sh_err *err) {
+    start_submission(r, false, err);
+}
+
+static void submit_stream(struct sh_request *r, const struct sh_err *err) {
+    start_submission(r, true, err);
+}
+
 void sh_handle_submit(struct sh_request *r) {
-    start_submission(r, false);
+    sh_request_cut(r, submit_plain);
 }
 
 void sh_handle_submit_stream(struct sh_request *r) {
-    start_submission(r, true);
+    sh_request_cut(r, submit_stream);
 }
 
 /* --- look ------------------------------------------------------------------------------------- */

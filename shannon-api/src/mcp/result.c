@@ -45,6 +45,7 @@ static void set_text(json_t *to, const char *name, const struct sh_buf *text) {
  * than an answer should be. */
 static void set_result(json_t *to, const json_t *task, bool printed, bool *cut) {
     json_t *result = json_object_get(task, "output");
+    *cut |= json_object_get(task, "output_kept") != NULL;
     if (!result || json_is_null(result)) {
         result = printed ? NULL : json_object_get(task, "result");
     }
