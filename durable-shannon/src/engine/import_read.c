@@ -39,7 +39,7 @@ static int index_files(struct sh_import *im, struct sh_err *err) {
 /* The manifest is the first file, and says what the others are. */
 static int read_manifest(struct sh_import *im, const char *name, uint64_t at, uint64_t bytes,
                          struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     char *room;
     int r;
 

@@ -13,6 +13,7 @@ struct launch {
     struct sh_job job;
     struct sh_workflow *wf; /* pinned */
     struct sh_agent_config config;
+    struct sh_capabilities caps; /* as they were: they may be raised meanwhile */
     char *workspace, *script_path, *input;
     struct sh_buf input_text; /* kept beside the journal, instead of input */
     char **argv, **env;
@@ -219,13 +220,14 @@ void sh_workflow_launch(struct sh_workflow *wf) {
         l->script_path = sh_modules_path(wf->engine, &spec->module);
     }
     l->input = spec->input ? sh_json_text(spec->input) : NULL;
+    l->caps = spec->caps;
     l->config = (struct sh_agent_config){
         .module = wf->module,
         .argv = (const char *const *)l->argv,
         .env = (const char *const *)l->env,
         .input = sh_str(l->input),
         .start_us = spec->started_us,
-        .caps = &spec->caps,
+        .caps = &l->caps,
         .workspace = l->workspace,
         .blobs = l->blobs,
         .stdin_bytes = sh_buf_str(&spec->stdin_bytes),

@@ -431,6 +431,7 @@ int sh_agent_new(struct sh_sandbox *s, const struct sh_agent_config *config, str
         if ((r = sh_wasi_new(&a->guest, &a->wasi, err)) == 0 && (r = store_make(a, err)) == 0) {
             r = instantiate_now(a, err);
         }
+        a->config.caps = NULL; /* the caller's, who keeps them until now */
     }
     if (r < 0) {
         (void)sh_agent_free(a);
