@@ -78,8 +78,7 @@ static const char *const texts[] = {
     " 1 ",
     "1 1",
     "[1]x",
-    "\xef\xbb\xbf"
-    "1",
+    "\357\273\2771",
     "'a'",
     "+1",
     "NaN",
