@@ -149,6 +149,13 @@ static void check(void) {
     SH_ASSERT(n == 1 + GRANTS);
 }
 
+static void complete(struct sh_guest *g) {
+    sh_guest_push(g, &(struct sh_tape_item){.kind = SH_TAPE_COMPLETION,
+                                            .seq = (uint64_t)g->wait.handles[0],
+                                            .number = (uint64_t)g->wait.handles[0],
+                                            .bytes = SH_STR("{}")});
+}
+
 /* A connection's answer: what the call wants to hear, or bytes of the input. */
 static void answer_net(struct sh_guest *g, struct input *in) {
     const struct sh_net_ask *q = &g->wait.net;
@@ -157,6 +164,10 @@ static void answer_net(struct sh_guest *g, struct input *in) {
 
     SH_ASSERT(q->kind && (strcmp(q->kind, SH_NET_OPEN) != 0 || (*q->host && q->port)));
     SH_ASSERT(q->bytes.len <= SH_NET_PIECE_MAX && q->n_poll <= SH_NET_CONNECTIONS_MAX);
+    if (g->wait.n_handles && how & 8) { /* a mixture: a result ends it, too */
+        complete(g);
+        return;
+    }
     sh_buf_init(&b, SH_MIB);
     sh_buf_add(&b, q->question.p, q->question.len);
     if (how & 1) {
@@ -165,11 +176,13 @@ static void answer_net(struct sh_guest *g, struct input *in) {
         }
     } else {
         sh_buf_u32(&b, how & 2 ? E_CONNRESET : 0);
-        if (strcmp(q->kind, SH_NET_POLL) == 0) {
+        if (strcmp(q->kind, SH_NET_POLL) == 0 || strcmp(q->kind, SH_POLL) == 0) {
             sh_buf_u8(&b, how & 4);
             for (size_t i = 0; i < q->n_poll; i++) {
                 sh_buf_u32(&b, how & 4 ? 0 : how);
             }
+            sh_buf_u8(&b, how & 16);
+            sh_buf_bytes32(&b, how & 32 ? SH_STR("typed") : (struct sh_str){NULL, 0});
         } else {
             sh_buf_bytes32(&b, how & 4 ? (struct sh_str){NULL, 0} : SH_STR("from the peer"));
         }
@@ -215,10 +228,7 @@ static void call(struct sh_guest *g, struct sh_wasi *w, struct sh_mem *m, struct
         (void)sh_guest_line_read(g);
         g->woken = g->wait.kind == SH_WAIT_SLEEP;
         if (g->wait.kind == SH_WAIT_ACTIVITY) {
-            sh_guest_push(g, &(struct sh_tape_item){.kind = SH_TAPE_COMPLETION,
-                                                    .seq = (uint64_t)g->wait.handles[0],
-                                                    .number = (uint64_t)g->wait.handles[0],
-                                                    .bytes = SH_STR("{}")});
+            complete(g);
         }
         if (g->wait.kind == SH_WAIT_NET) {
             answer_net(g, in);

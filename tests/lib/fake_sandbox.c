@@ -16,6 +16,7 @@
  *   write NAME TEXT   into the private directory; TEXT `input` is the agent's input
  *   hold              one step that lasts until fake_hold_release
  *   connect HOST PORT, send TEXT, much BYTES, recv, await MS, shut, hang: one connection at a time
+ *   select MS: a poll of standard input, what is open, the connection and so much time
  *   slow MS           it is slowed for making too many host calls
  * `wait any` waits for the open handles and prints which came; `wait all` takes each in turn. */
 #include <errno.h>
@@ -61,7 +62,8 @@ struct sh_agent {
     int32_t open[256];
     size_t n_open;
     bool checkpointed, started;
-    uint64_t connection;
+    bool connected;
+    uint64_t connection, polls;
     struct sh_buf asked, question;
     struct sh_files *files;
     struct sh_file *flight;
@@ -446,6 +448,24 @@ static int continue_as_new(struct sh_agent *a, const char *args) {
     return SH_CALL_PENDING;
 }
 
+/* What came first: time, the connection, or so many bytes of standard input. */
+static int selected(struct sh_agent *a, struct sh_reader *r, size_t n_poll) {
+    char text[100] = "select late\n";
+    bool late = sh_reader_u8(r);
+
+    for (size_t i = 0; i < n_poll; i++) {
+        if (sh_reader_u32(r)) {
+            snprintf(text, sizeof(text), "select connection\n");
+        }
+    }
+    if (sh_reader_u8(r)) {
+        snprintf(text, sizeof(text), "select %zu bytes\n", sh_reader_bytes32(r).len);
+    }
+    return r->failed || (late && strcmp(text, "select late\n") != 0)
+               ? sh_guest_end(&a->guest, SH_E_CORRUPT, "an answer that is none")
+               : print(a, text);
+}
+
 /* What it asks is its line; the answer's errno is printed, and what came. */
 static int net(struct sh_agent *a, const char *kind, const char *line, struct sh_net_ask q) {
     struct sh_guest *g = &a->guest;
@@ -464,8 +484,10 @@ static int net(struct sh_agent *a, const char *kind, const char *line, struct sh
         sh_buf_clear(&a->question);
         sh_buf_adds(&a->question, line);
         q.question = sh_buf_str(&a->question);
-        g->wait =
-            (struct sh_agent_wait){.kind = SH_WAIT_NET, .call_number = g->call_number, .net = q};
+        g->wait = (struct sh_agent_wait){.kind = SH_WAIT_NET,
+                                         .call_number = g->call_number,
+                                         .max_bytes = q.for_stdin ? 100 : 0,
+                                         .net = q};
         return SH_CALL_PENDING;
     }
     if (rc < 0 || s.len < strlen(line) || memcmp(s.p, line, strlen(line)) != 0) {
@@ -478,8 +500,11 @@ static int net(struct sh_agent *a, const char *kind, const char *line, struct sh
         bytes = sh_reader_bytes32(&r);
     } else if (strcmp(kind, SH_NET_POLL) == 0) {
         bytes = sh_reader_u8(&r) ? SH_STR("late") : SH_STR("ready");
+    } else if (strcmp(kind, SH_POLL) == 0) {
+        return selected(a, &r, q.n_poll);
     } else if (strcmp(kind, SH_NET_OPEN) == 0) {
         a->connection = g->call_number - 1;
+        a->connected = true;
     }
     snprintf(text, sizeof(text), "%s %u %.*s\n", kind + 4, error,
              (int)(bytes.len > 900 ? 900 : bytes.len), bytes.p ? bytes.p : "");
@@ -497,8 +522,46 @@ static int connect_to(struct sh_agent *a, const char *args) {
                (struct sh_net_ask){.host = a->asked.p, .port = (uint16_t)port});
 }
 
+/* Standard input, all open activities, the connection if there is one, and so many ms. */
+static int select_any(struct sh_agent *a, const char *args, struct sh_net_ask q) {
+    struct sh_guest *g = &a->guest;
+    struct sh_agent_wait wait;
+    int r;
+
+    if (!sh_guest_room(g, SH_KIB)) {
+        return SH_CALL_PENDING;
+    }
+    if (a->n_open && sh_guest_wait_is_first(g, a->open, a->n_open)) {
+        r = sh_guest_wait(g, a->open, a->n_open);
+        if (r < 0) {
+            return print(a, "select canceled\n");
+        }
+        printed_result(a, r);
+        close_handle(a, r);
+        return 0;
+    }
+    q.for_stdin = true;
+    q.n_poll = a->connected;
+    q.timeout_ns = strtoull(args, NULL, 10) * 1000000;
+    r = net(a, SH_POLL, args, q);
+    if (r == SH_CALL_PENDING && g->wait.kind == SH_WAIT_NET && a->n_open) {
+        wait = g->wait;
+        (void)sh_guest_wait(g, a->open, a->n_open);
+        wait.handles = g->wait.handles;
+        wait.n_handles = g->wait.n_handles;
+        g->wait = wait;
+    }
+    return r;
+}
+
 static int net_word(struct sh_agent *a, const char *word, const char *args) {
     struct sh_net_ask q = {.connection = a->connection, .poll = &a->connection, .n_poll = 1};
+
+    if (a->guest.call.stage == 0) {
+        a->guest.call.stage = 1;
+        a->guest.call.a = ++a->polls;
+    }
+    q.poll_serial = a->guest.call.a;
 
     if (strcmp(word, "connect") == 0) {
         return connect_to(a, args);
@@ -509,6 +572,8 @@ static int net_word(struct sh_agent *a, const char *word, const char *args) {
     } else if (strcmp(word, "await") == 0) {
         q.timeout_ns = strtoull(args, NULL, 10) * 1000000;
         return net(a, SH_NET_POLL, args, q);
+    } else if (strcmp(word, "select") == 0) {
+        return select_any(a, args, q);
     } else if (strcmp(word, "hang") == 0) {
         sh_guest_effect(&a->guest, SH_EFFECT_NET_CLOSE, 0, a->connection, (struct sh_str){0},
                         (struct sh_str){0});
@@ -527,7 +592,8 @@ static int net_word(struct sh_agent *a, const char *word, const char *args) {
 }
 
 static bool is_net_word(const char *word) {
-    static const char *const words[] = {"connect", "recv", "send", "much", "shut", "hang", "await"};
+    static const char *const words[] = {"connect", "recv", "send",  "much",
+                                        "shut",    "hang", "await", "select"};
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strcmp(word, words[i]) == 0) {

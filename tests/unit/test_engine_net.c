@@ -1,6 +1,7 @@
-/* Connections of agents, against a peer in this process: what is journaled and when, what a crash
- * at each commit leaves, what counts and what ends a wait. The peer answers each line with the same
- * in brackets; "bye" ends the connection, "drop" resets it, and a line of "quiet" is not answered.
+/* Connections of agents, and polls of mixtures, against a peer in this process: what is journaled
+ * and when, what a crash at each commit leaves, what counts and what ends a wait. The peer answers
+ * each line with the same in brackets; "bye" ends the connection, "drop" resets it, and a line of
+ * "quiet" is not answered.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -268,6 +269,146 @@ START_TEST(power_loss_at_every_commit) {
 }
 END_TEST
 
+/* ---- polls of a mixture ---- */
+
+static char *submit_live(const char *program) {
+    char *id = fixture_submit(&f, program, &(struct sh_submit){.stdin_live = true});
+
+    ck_assert_msg(id != NULL, "%s", fixture_error.message);
+    return id;
+}
+
+static void type(const char *id, const char *text, bool eof) {
+    struct sh_err err = {0};
+
+    sh_assert_ok(sh_engine_stdin(f.engine, sh_str(id), sh_str(text), eof, &err), &err);
+}
+
+START_TEST(a_mixture_ends_with_time_input_a_peer_or_a_result) {
+    begin("mixture");
+    sh_auto(sh_free_p) char *program = sh_asprintf("(module\nselect 20\nselect 60000\nselect 30\n"
+                                                   "connect 127.0.0.1 %u\nsend hello\n"
+                                                   "select 60001\nrecv\n"
+                                                   "start sleep {\"ms\":20}\nselect 60002\n"
+                                                   "select 60003\nselect 60004\n",
+                                                   port);
+    sh_auto(sh_free_p) char *id = submit_live(program);
+    fixture_await(&f, id, "Output", 1);
+    type(id, "line", false);
+    fixture_await(&f, id, "TimerFired", 1);
+    type(id, "end", true);
+    expect(id, "completed",
+           "select late\nselect 4 bytes\nselect late\nopen 0 \nwrite 0 \nselect connection\n"
+           "read 0 <hello>\n1 {\"ok\":{\"slept_ms\":20}}\nselect 3 bytes\nselect 0 bytes");
+    expect_verified(id);
+    sh_auto(sh_json_done) json_t *events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, "Observed", NULL), 9); /* none for the result */
+    end();
+}
+END_TEST
+
+static void heard(void *arg, json_t *row, const struct sh_err *err) {
+    (void)arg;
+    (void)row;
+    ck_assert_ptr_null(err);
+}
+
+static void await_held(struct sh_twin *twin) {
+    for (int i = 0; i < 4000 && sh_twin_held(twin) == 0; i++) {
+        fixture_run_ms(&f, 5);
+    }
+    ck_assert_uint_eq(sh_twin_held(twin), 1);
+}
+
+/* The result is on its way to disk when the time is over: what the agent is told is the result, and
+ * no observation may follow, which would be taken for an answer to the next poll. */
+START_TEST(no_delay_is_journaled_behind_a_result_that_is_under_way) {
+    struct sh_twin *twin;
+
+    begin("race");
+    twin = sh_twin_named(f.endpoint + 5);
+    sh_auto(sh_free_p) char *id =
+        submit_live("(module\nselect 1\nstart signal {\"name\":\"go\"}\nselect 1000\nselect 77\n");
+    fixture_await(&f, id, "Output", 1);
+    sh_twin_hold(twin, true);
+    sh_engine_signal(f.engine, sh_str(id), SH_STR("go"), json_null(), heard, NULL);
+    await_held(twin);
+    (void)sh_twin_release(twin, 1); /* that it was received; the result of the wait follows */
+    await_held(twin);
+    fixture_run_ms(&f, 1200); /* the 1000 ms are over */
+    ck_assert_uint_eq(sh_twin_held(twin), 1);
+    sh_twin_hold(twin, false);
+    (void)sh_twin_release(twin, 1);
+    expect(id, "completed",
+           "select late\n1 {\"ok\":{\"name\":\"go\",\"payload\":null}}\nselect late");
+    expect_verified(id);
+    end();
+}
+END_TEST
+
+/* The first poll's timer runs on when a result has ended it; it is none of the second's. */
+START_TEST(each_poll_has_its_own_time) {
+    int64_t result_us = 0, late_us = 0;
+    json_t *event;
+    size_t i;
+
+    begin("times");
+    sh_auto(sh_free_p) char *id =
+        submit_live("(module\nstart sleep {\"ms\":250}\nselect 300\nselect 300\n");
+    expect(id, "completed", "1 {\"ok\":{\"slept_ms\":250}}\nselect late");
+    sh_auto(sh_json_done) json_t *events = fixture_events(&f, id);
+    json_array_foreach(events, i, event) {
+        const char *what = json_string_value(json_object_get(event, "type"));
+
+        if (strcmp(what, "TimerFired") == 0) {
+            result_us = sh_json_get_int(event, "time_us", 0);
+        } else if (strcmp(what, "Observed") == 0) {
+            late_us = sh_json_get_int(event, "time_us", 0);
+        }
+    }
+    ck_assert_int_gt(result_us, 0);
+    ck_assert_int_ge(late_us - result_us, 300000);
+    end();
+}
+END_TEST
+
+/* Delays, results and a peer in any order: whatever a crash leaves is what the run goes on from. */
+START_TEST(power_loss_at_every_commit_of_mixtures) {
+    static const enum sh_twin_loss losses[] = {SH_TWIN_LOSE_ALL, SH_TWIN_LOSE_NONE};
+    static const char program[] = "start sleep {\"ms\":4}\nstart sleep {\"ms\":9}\nselect 5\n"
+                                  "send hello\nselect 6\nselect 7\nselect 8\nselect 9\n"
+                                  "print end\n";
+
+    begin("mixtures");
+    for (size_t loss = 0; loss < 2; loss++) {
+        bool crashed = true;
+
+        for (size_t k = 0; crashed; k++) {
+            char id[SH_ID_MAX + 1];
+
+            crashed = crash_at(program, k, losses[loss], id);
+            expect(id, "completed", NULL);
+            expect_verified(id);
+            ck_assert(crashed || k >= 5);
+        }
+    }
+    end();
+}
+END_TEST
+
+START_TEST(a_mixture_without_a_peer_costs_no_wall_clock) {
+    sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:s}}", "limits", "wall_clock", "200ms");
+    const struct sh_submit extra = {.capabilities = caps, .stdin_live = true};
+
+    begin("free");
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, "(module\nselect 500\n", &extra);
+    expect(id, "completed", "select late");
+    sh_auto(sh_free_p) char *other = submit("select 60000\n", &extra);
+    expect(other, "timeout", NULL);
+    end();
+}
+END_TEST
+
 START_TEST(a_silent_peer_costs_wall_clock) {
     sh_auto(sh_json_done) json_t *caps = json_pack("{s:{s:s}}", "limits", "wall_clock", "300ms");
 
@@ -381,6 +522,11 @@ static Suite *suite(void) {
         a_reset_and_a_lost_connection_have_their_number,
         polls_end_with_bytes_or_with_time,
         power_loss_at_every_commit,
+        a_mixture_ends_with_time_input_a_peer_or_a_result,
+        no_delay_is_journaled_behind_a_result_that_is_under_way,
+        each_poll_has_its_own_time,
+        power_loss_at_every_commit_of_mixtures,
+        a_mixture_without_a_peer_costs_no_wall_clock,
         a_silent_peer_costs_wall_clock,
         a_cancel_ends_a_wait,
         an_end_and_a_checkpoint_close_what_is_open,

@@ -1,43 +1,5 @@
-/* Standard streams, /dev/shannon and poll_oneoff: what waits, for what, and in which order. */
-#include "../lib/wasi_fixture.h"
-
-static void complete(struct fx *f, uint64_t handle, uint64_t seq, const char *json) {
-    sh_guest_push(&f->g,
-                  &(struct sh_tape_item){.kind = SH_TAPE_COMPLETION,
-                                         .seq = seq,
-                                         .time_us = 1700000000000000 + (int64_t)seq * 1000000,
-                                         .number = handle,
-                                         .bytes = sh_str(json)});
-}
-
-static void sub_clock(struct fx *f, int i, uint32_t id, uint64_t timeout, unsigned flags) {
-    uint8_t *p = f->m + FX_DATA + 48 * i;
-
-    memset(p, 0, 48);
-    put64(p, (uint64_t)(100 + i));
-    put32(p + 16, id);
-    put64(p + 24, timeout);
-    p[40] = (uint8_t)flags;
-}
-
-static void sub_fd(struct fx *f, int i, int fd, uint8_t type) {
-    uint8_t *p = f->m + FX_DATA + 48 * i;
-
-    memset(p, 0, 48);
-    put64(p, (uint64_t)(100 + i));
-    p[8] = type;
-    put32(p + 16, (uint32_t)fd);
-}
-
-static int poll(struct fx *f, bool again, int n) {
-    const uint64_t a[4] = {FX_DATA, FX_OUT, (uint64_t)n, FX_IOV};
-
-    return fx_step(f, again, "poll_oneoff", a);
-}
-
-static uint64_t event_user(struct fx *f, int i) {
-    return fx_u64(f, FX_OUT + 32 * (size_t)i);
-}
+/* Standard streams and /dev/shannon: what waits, for what, and in which order. */
+#include "../lib/wasi_poll.h"
 
 START_TEST(lines_start_activities_and_results_come_in_journal_order) {
     struct fx f;
@@ -60,8 +22,8 @@ START_TEST(lines_start_activities_and_results_come_in_journal_order) {
     ck_assert_int_eq(fx_step(&f, false, "fd_read", a), SH_CALL_PENDING);
     ck_assert_int_eq(f.g.wait.kind, SH_WAIT_ACTIVITY);
     ck_assert_uint_eq(f.g.wait.n_handles, 2);
-    complete(&f, 2, 10, "{\"ok\":\"two\"}");
-    complete(&f, 1, 11, "{\"ok\":1}");
+    fx_complete(&f, 2, 10, "{\"ok\":\"two\"}");
+    fx_complete(&f, 1, 11, "{\"ok\":1}");
     ck_assert_int_eq(fx_step(&f, true, "fd_read", a), E_OK);
     ck_assert_mem_eq(f.m + FX_DATA, "{\"ok\"", 5);
     ck_assert_int_eq(fx_read(&f, fd, 100), 8);
@@ -83,7 +45,7 @@ START_TEST(a_reader_and_a_writer_share_a_channel) {
     ck_assert_int_eq(fx_write(&f, out, "x\n"), 2);
     ck_assert_int_eq(fx_close(&f, out), E_OK);
     in = fx_open(&f, 4, "shannon", 0, R_FD_READ);
-    complete(&f, 1, 5, "result");
+    fx_complete(&f, 1, 5, "result");
     ck_assert_int_eq(fx_read(&f, in, 100), 7);
     ck_assert(fx_data_is(&f, "result\n"));
     fx_done(&f);
@@ -137,7 +99,7 @@ START_TEST(too_many_at_once_is_a_short_write_then_an_error) {
     }
     ck_assert_int_eq(fx_write(&f, fd, lines), 2 * SH_PARALLEL_ACTIVITIES_MAX + 1);
     ck_assert_int_eq(fx_write(&f, fd, "\n"), -E_MFILE);
-    complete(&f, 1, 5, "r");
+    fx_complete(&f, 1, 5, "r");
     ck_assert_int_eq(fx_read(&f, fd, 100), 2);
     ck_assert_int_eq(fx_write(&f, fd, "\n"), 1);
     fx_done(&f);
@@ -152,117 +114,12 @@ START_TEST(nonblocking_reads_wait_for_poll) {
     fd = fx_open(&f, 4, "shannon", 0, FX_RW);
     ck_assert_int_eq(fx_call(&f, "fd_fdstat_set_flags", (uint64_t)fd, FD_NONBLOCK), E_OK);
     ck_assert_int_eq(fx_write(&f, fd, "x\n"), 2);
-    complete(&f, 1, 5, "r");
+    fx_complete(&f, 1, 5, "r");
     ck_assert_int_eq(fx_read(&f, fd, 10), -E_AGAIN); /* on the tape, but not revealed */
-    sub_fd(&f, 0, fd, 1);
-    ck_assert_int_eq(poll(&f, false, 1), E_OK);
+    fx_sub_fd(&f, 0, fd, 1);
+    ck_assert_int_eq(fx_poll(&f, false, 1), E_OK);
     ck_assert_uint_eq(fx_u64(&f, FX_OUT + 16), 2);
     ck_assert_int_eq(fx_read(&f, fd, 10), 2);
-    fx_done(&f);
-}
-END_TEST
-
-START_TEST(poll_waits_for_activities_and_reports_delays_that_passed) {
-    struct fx f;
-    int fd;
-
-    fx_plain(&f);
-    fd = fx_open(&f, 4, "shannon", 0, FX_RW);
-    ck_assert_int_eq(fx_write(&f, fd, "x\n"), 2);
-    sub_fd(&f, 0, fd, 1);
-    sub_clock(&f, 1, 1, 2000000000, 0);
-    sub_clock(&f, 2, 1, 3000000000000, 0);
-    ck_assert_int_eq(poll(&f, false, 3), SH_CALL_PENDING);
-    ck_assert_int_eq(f.g.wait.kind, SH_WAIT_ACTIVITY);
-    complete(&f, 1, 5, "r"); /* five seconds after the start */
-    ck_assert_int_eq(poll(&f, true, 3), E_OK);
-    ck_assert_uint_eq(fx_u32(&f, FX_IOV), 2);
-    ck_assert_uint_eq(event_user(&f, 0), 100);
-    ck_assert_uint_eq(event_user(&f, 1), 101);
-    fx_done(&f);
-}
-END_TEST
-
-START_TEST(a_cancel_is_told_to_who_polls) {
-    struct fx f;
-    int fd;
-
-    fx_plain(&f);
-    fd = fx_open(&f, 4, "shannon", 0, FX_RW);
-    ck_assert_int_eq(fx_write(&f, fd, "x\n"), 2);
-    sub_fd(&f, 0, fd, 1);
-    ck_assert_int_eq(poll(&f, false, 1), SH_CALL_PENDING);
-    sh_guest_push(&f.g, &(struct sh_tape_item){.kind = SH_TAPE_CANCEL, .seq = 4});
-    ck_assert_int_eq(poll(&f, true, 1), E_OK);
-    ck_assert_uint_eq(f.m[FX_OUT + 8], E_CANCELED);
-    fx_done(&f);
-}
-END_TEST
-
-START_TEST(clocks_alone_sleep_the_earliest_delay) {
-    struct fx f;
-    int64_t before;
-
-    fx_plain(&f);
-    before = f.g.clock_ns;
-    sub_clock(&f, 0, 0, (uint64_t)before + 7000, 1); /* absolute */
-    sub_clock(&f, 1, 1, 5000, 0);
-    sub_clock(&f, 2, 1, 5000, 1); /* monotonic counts from the start */
-    ck_assert_int_eq(poll(&f, false, 3), SH_CALL_PENDING);
-    ck_assert_int_eq(f.g.wait.kind, SH_WAIT_SLEEP);
-    ck_assert_uint_eq(f.g.wait.delay_ns, 5000);
-    ck_assert_uint_eq(f.g.wait.call_number, 0);
-    ck_assert_int_eq(f.g.wait.clock_us, before / 1000);
-    ck_assert_int_eq(poll(&f, true, 3), SH_CALL_PENDING); /* nobody woke it */
-    ck_assert_uint_eq(f.g.wait.call_number, 0);
-    f.g.woken = true;
-    ck_assert_int_eq(poll(&f, true, 3), E_OK);
-    ck_assert_uint_eq(fx_u32(&f, FX_IOV), 2);
-    ck_assert_uint_eq(event_user(&f, 0), 101);
-    ck_assert_int_eq(f.g.clock_ns, before + 5000);
-    ck_assert_uint_eq(f.g.call_number, 1);
-    fx_done(&f);
-}
-END_TEST
-
-START_TEST(polls_that_need_not_wait_do_not) {
-    struct fx f;
-
-    fx_plain(&f);
-    sub_clock(&f, 0, 1, 0, 0);
-    sub_clock(&f, 1, 1, 1000000000, 0);
-    sub_fd(&f, 2, 1, 2);
-    sub_fd(&f, 3, 99, 1);
-    sub_fd(&f, 4, 0, 1);
-    ck_assert_int_eq(poll(&f, false, 5), E_OK);
-    ck_assert_uint_eq(fx_u32(&f, FX_IOV), 4);
-    ck_assert_uint_eq(event_user(&f, 1), 102);
-    ck_assert_uint_eq(f.m[FX_OUT + 64 + 8], E_BADF);
-    ck_assert_uint_eq(f.m[FX_OUT + 96 + 24], 1); /* standard input is at its end: hang-up */
-    ck_assert_uint_eq(f.g.call_number, 0);
-    fx_done(&f);
-}
-END_TEST
-
-START_TEST(polls_are_bounded_and_checked) {
-    struct fx f;
-
-    fx_plain(&f);
-    memset(f.m, 0, FX_MEM);
-    ck_assert_int_eq(fx_call(&f, "poll_oneoff", 0, 0, 0, 0), E_INVAL);
-    ck_assert_int_eq(fx_call(&f, "poll_oneoff", 0, 0, SH_SUBSCRIPTIONS_MAX + 1, 0), E_INVAL);
-    ck_assert_int_eq(fx_call(&f, "poll_oneoff", 0, SH_MIB, SH_SUBSCRIPTIONS_MAX, 2 * SH_MIB), E_OK);
-    ck_assert_uint_eq(fx_u32(&f, 2 * SH_MIB), SH_SUBSCRIPTIONS_MAX);
-    ck_assert_int_eq(fx_call(&f, "poll_oneoff", FX_MEM - 47, 0, 1, 0), E_FAULT);
-    ck_assert_int_eq(fx_call(&f, "poll_oneoff", 0, FX_MEM - 31, 1, 0), E_FAULT);
-    sub_fd(&f, 0, 1, 3);
-    ck_assert_int_eq(poll(&f, false, 1), E_INVAL);
-    sub_clock(&f, 0, 4, 0, 0);
-    ck_assert_int_eq(poll(&f, false, 1), E_INVAL);
-    sub_clock(&f, 0, 1, 0, 2);
-    ck_assert_int_eq(poll(&f, false, 1), E_INVAL);
-    sub_clock(&f, 0, 1, UINT64_MAX, 0);
-    ck_assert_int_eq(poll(&f, false, 1), SH_CALL_PENDING);
     fx_done(&f);
 }
 END_TEST
@@ -299,13 +156,13 @@ START_TEST(live_standard_input_comes_from_the_tape) {
                                                .bytes = SH_STR("abcdef")});
     ck_assert_int_eq(fx_step(&f, true, "fd_read", a), E_OK);
     ck_assert_int_eq(fx_read(&f, 0, 4), 2);
-    sub_fd(&f, 0, 0, 1);
-    ck_assert_int_eq(poll(&f, false, 1), SH_CALL_PENDING);
+    fx_sub_fd(&f, 0, 0, 1);
+    ck_assert_int_eq(fx_poll(&f, false, 1), SH_CALL_PENDING);
     ck_assert_uint_eq(f.g.wait.call_number, 1);
     sh_guest_push(&f.g,
                   &(struct sh_tape_item){
                       .kind = SH_TAPE_OBSERVED, .seq = 2, .number = 1, .what = SH_STR("stdin")});
-    ck_assert_int_eq(poll(&f, true, 1), E_OK);
+    ck_assert_int_eq(fx_poll(&f, true, 1), E_OK);
     ck_assert_int_eq(fx_read(&f, 0, 4), 0); /* end of file, for good */
     ck_assert_int_eq(fx_read(&f, 0, 4), 0);
     fx_done(&f);
@@ -386,7 +243,7 @@ START_TEST(a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does) 
     ck_assert_uint_eq(f.g.n_effects, 0);
     ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"sleep\"}\n"), 15);
     ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"checkpoint\",\"args\":{\"state\":1}}\n"), -E_BUSY);
-    complete(&f, 1, 10, "{\"ok\":1}");
+    fx_complete(&f, 1, 10, "{\"ok\":1}");
     ck_assert_int_eq(fx_read(&f, fd, 100), 9);
     ck_assert_int_eq(fx_write(&f, fd, "{\"op\":\"checkpoint\",\"args\":{\"state\":1}}\n"),
                      SH_CALL_PENDING);
@@ -530,30 +387,19 @@ START_TEST(a_result_is_bounded_and_one_that_is_nothing_is_none) {
 END_TEST
 
 static Suite *suite(void) {
-    return sh_suite(
-        "wasi_dev",
-        (const TTest *const[]){lines_start_activities_and_results_come_in_journal_order,
-                               a_reader_and_a_writer_share_a_channel,
-                               closing_drops_what_is_outstanding,
-                               a_line_asks_to_begin_anew_and_the_write_does_not_return,
-                               a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does,
-                               lines_that_only_speak_of_it_are_ordinary,
-                               lines_end_at_their_limit,
-                               too_many_at_once_is_a_short_write_then_an_error,
-                               nonblocking_reads_wait_for_poll,
-                               poll_waits_for_activities_and_reports_delays_that_passed,
-                               a_cancel_is_told_to_who_polls,
-                               clocks_alone_sleep_the_earliest_delay,
-                               polls_that_need_not_wait_do_not,
-                               polls_are_bounded_and_checked,
-                               given_standard_input_is_read_to_its_end,
-                               live_standard_input_comes_from_the_tape,
-                               output_is_an_effect_and_limited,
-                               devices_do_what_they_are_for,
-                               the_input_is_a_file_that_is_not_listed,
-                               the_result_is_what_was_written_when_it_is_closed,
-                               a_result_is_bounded_and_one_that_is_nothing_is_none,
-                               NULL});
+    return sh_suite("wasi_dev",
+                    (const TTest *const[]){
+                        lines_start_activities_and_results_come_in_journal_order,
+                        a_reader_and_a_writer_share_a_channel, closing_drops_what_is_outstanding,
+                        a_line_asks_to_begin_anew_and_the_write_does_not_return,
+                        a_line_that_may_not_begin_anew_is_refused_as_the_host_function_does,
+                        lines_that_only_speak_of_it_are_ordinary, lines_end_at_their_limit,
+                        too_many_at_once_is_a_short_write_then_an_error,
+                        nonblocking_reads_wait_for_poll, given_standard_input_is_read_to_its_end,
+                        live_standard_input_comes_from_the_tape, output_is_an_effect_and_limited,
+                        devices_do_what_they_are_for, the_input_is_a_file_that_is_not_listed,
+                        the_result_is_what_was_written_when_it_is_closed,
+                        a_result_is_bounded_and_one_that_is_nothing_is_none, NULL});
 }
 
 SH_TEST_MAIN(suite)

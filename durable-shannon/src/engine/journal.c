@@ -240,6 +240,7 @@ static void settle(struct commit *c, const struct sh_err *err) {
         apply_events(wf, &c->events);
         if (wf->journal.inputs_pending == 0) {
             sh_activities_dispatch(wf);
+            sh_net_again(wf);
         }
     } else if (err->code == SH_E_EXISTS || err->code == SH_E_LIMIT) {
         /* another owner writes its journal, or no transaction can hold what it did: this process

@@ -25,7 +25,7 @@ void sh_net_init(struct sh_net *n) {
 }
 
 bool sh_net_kind(struct sh_str kind) {
-    return sh_str_starts(kind, SH_STR("net."));
+    return sh_str_starts(kind, SH_STR("net.")) || sh_str_eqz(kind, SH_POLL);
 }
 
 bool sh_net_any(const struct sh_workflow *wf) {
@@ -65,6 +65,7 @@ void sh_net_stop(struct sh_workflow *wf) {
     sh_timer_stop(&wf->net.timer);
     wf->net.waits = false;
     wf->net.answered = wf->net.timed = 0;
+    wf->net.over = false;
     while (sh_net_any(wf)) {
         drop(sh_container_of(wf->net.connections.next, struct connection, link), false);
     }
@@ -101,6 +102,7 @@ static void answer_end(struct answer *a) {
     sh_buf_done(&text);
     sh_buf_done(&a->data);
     sh_timer_stop(&wf->net.timer);
+    wf->net.timed = 0;
     wf->net.answered = a->w->call_number + 1;
     wf->net.waits = false;
     if (sh_journal_add(wf, "Observed", a->body) == 0) {
@@ -260,6 +262,21 @@ static uint32_t readable(const struct connection *c) {
     return s.received.len ? (uint32_t)s.received.len : s.ended;
 }
 
+/* Standard input as it is now, at most what the agent takes: so its read needs no event. */
+static void answer_stdin(struct answer *a) {
+    struct sh_workflow *wf = a->wf;
+    size_t most = a->w->max_bytes, n = wf->stdin_queue.len < most ? wf->stdin_queue.len : most;
+
+    sh_buf_u8(&a->data, 1);
+    sh_buf_bytes32(&a->data, sh_strn(wf->stdin_queue.p, n));
+    sh_buf_drop(&wf->stdin_queue, n);
+    json_object_set_new(a->body, "bytes", json_integer((json_int_t)n));
+}
+
+static bool stdin_came(const struct sh_workflow *wf, const struct sh_agent_wait *w) {
+    return w->net.for_stdin && (wf->stdin_queue.len > 0 || wf->stdin_eof);
+}
+
 static void answer_poll(struct sh_workflow *wf, const struct sh_agent_wait *w, bool timed_out) {
     struct answer a;
 
@@ -267,6 +284,16 @@ static void answer_poll(struct sh_workflow *wf, const struct sh_agent_wait *w, b
     sh_buf_u8(&a.data, timed_out);
     for (size_t i = 0; i < w->net.n_poll; i++) {
         sh_buf_u32(&a.data, timed_out ? 0 : readable(find(wf, w->net.poll[i])));
+    }
+    if (strcmp(w->net.kind, SH_POLL) != 0) {
+        answer_end(&a);
+        return;
+    }
+    json_object_set_new(a.body, "late", json_boolean(timed_out));
+    if (stdin_came(wf, w)) {
+        answer_stdin(&a);
+    } else {
+        sh_buf_u8(&a.data, 0);
     }
     answer_end(&a);
 }
@@ -285,25 +312,33 @@ static const struct sh_agent_wait *question(const struct sh_workflow *wf) {
 
 static void poll_over(struct sh_timer *t) {
     struct sh_workflow *wf = sh_container_of(t, struct sh_workflow, net.timer);
-    const struct sh_agent_wait *w = question(wf);
 
-    if (w && wf->net.timed == w->call_number + 1) {
-        answer_poll(wf, w, true);
-    } else {
-        wf->net.timed = 0; /* when it is looked at again, it begins again */
-    }
+    wf->net.over = true;
+    sh_net_again(wf);
+}
+
+/* Is a result of an activity that it waits for under way to the agent? Then that is its answer, or
+ * may be: an observation behind it would be one that the agent never asks for. */
+static bool result_is_under_way(const struct sh_workflow *wf, const struct sh_agent_wait *w) {
+    return w->n_handles > 0 && (wf->journal.inputs_pending > 0 || !sh_list_empty(&wf->inputs));
 }
 
 static void ask_poll(struct sh_workflow *wf, const struct sh_agent_wait *w) {
-    for (size_t i = 0; i < w->net.n_poll; i++) {
-        if (readable(find(wf, w->net.poll[i]))) {
-            answer_poll(wf, w, false);
-            return;
+    bool ready = stdin_came(wf, w);
+
+    if (wf->net.timed != w->net.poll_serial) {
+        wf->net.timed = w->net.poll_serial;
+        wf->net.over = false;
+        sh_timer_stop(&wf->net.timer); /* of one that a result ended */
+        if (w->net.timeout_ns != UINT64_MAX) {
+            sh_timer_start(wf->engine->loop, &wf->net.timer, w->net.timeout_ns, poll_over);
         }
     }
-    if (w->net.timeout_ns != UINT64_MAX && wf->net.timed != w->call_number + 1) {
-        wf->net.timed = w->call_number + 1;
-        sh_timer_start(wf->engine->loop, &wf->net.timer, w->net.timeout_ns, poll_over);
+    for (size_t i = 0; i < w->net.n_poll; i++) {
+        ready = ready || readable(find(wf, w->net.poll[i]));
+    }
+    if ((ready || wf->net.over) && !result_is_under_way(wf, w)) {
+        answer_poll(wf, w, !ready);
     }
 }
 
@@ -312,14 +347,14 @@ static const struct {
     void (*ask)(struct sh_workflow *wf, const struct sh_agent_wait *w);
 } questions[] = {
     {SH_NET_OPEN, ask_open}, {SH_NET_READ, ask_read}, {SH_NET_WRITE, ask_write},
-    {SH_NET_SHUT, ask_shut}, {SH_NET_POLL, ask_poll},
+    {SH_NET_SHUT, ask_shut}, {SH_NET_POLL, ask_poll}, {SH_POLL, ask_poll},
 };
 
 void sh_net_ask(struct sh_workflow *wf, const struct sh_agent_wait *w) {
     if (wf->net.answered == w->call_number + 1) {
         return; /* stepped for something else while the event is on its way */
     }
-    wf->net.waits = true;
+    wf->net.waits = strcmp(w->net.kind, SH_POLL) != 0 || w->net.n_poll > 0;
     for (size_t i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
         if (strcmp(questions[i].kind, w->net.kind) == 0) {
             questions[i].ask(wf, w);
@@ -329,14 +364,18 @@ void sh_net_ask(struct sh_workflow *wf, const struct sh_agent_wait *w) {
     SH_ASSERT(!"a kind of question that nobody asks");
 }
 
-static void changed(void *arg) {
-    struct connection *c = arg;
-    struct sh_workflow *wf = c->wf;
+void sh_net_again(struct sh_workflow *wf) {
     const struct sh_agent_wait *w = question(wf);
 
     if (w) {
         sh_net_ask(wf, w);
     }
+}
+
+static void changed(void *arg) {
+    struct connection *c = arg;
+
+    sh_net_again(c->wf);
 }
 
 void sh_net_applied(struct sh_workflow *wf, const struct sh_event *ev) {

@@ -112,7 +112,8 @@ static const char *waits_for(const struct sh_workflow *wf) {
     case SH_WAIT_STDIN:
         return "standard input";
     case SH_WAIT_NET:
-        return "a connection";
+        return strcmp(sh_agent_wait(wf->agent)->net.kind, SH_POLL) == 0 ? "the first of several"
+                                                                        : "a connection";
     default:
         return "nothing";
     }

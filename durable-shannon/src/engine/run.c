@@ -103,6 +103,8 @@ void sh_workflow_stdin_ready(struct sh_workflow *wf) {
         w = sh_agent_wait(wf->agent);
         if (w->kind == SH_WAIT_STDIN) {
             stdin_begin(wf, w);
+        } else {
+            sh_net_again(wf);
         }
     }
 }

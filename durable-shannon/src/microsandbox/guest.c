@@ -282,6 +282,12 @@ bool sh_guest_next(struct sh_guest *g, const char *kind, struct sh_str *ret) {
     return n != NULL;
 }
 
+/* The engine answers it: an answer that is not there may still come. */
+static bool is_asked_for(const char *kind) {
+    return strcmp(kind, "stdin") == 0 || strncmp(kind, "net.", 4) == 0 ||
+           strcmp(kind, SH_POLL) == 0;
+}
+
 int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret) {
     struct tape_node *n;
 
@@ -291,7 +297,7 @@ int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret) {
     }
     n = observed_next(g);
     if (!n) {
-        if (g->config->verify && strcmp(kind, "stdin") != 0 && strncmp(kind, "net.", 4) != 0) {
+        if (g->config->verify && !is_asked_for(kind)) {
             (void)sh_guest_end(
                 g, SH_E_NONDETERMINISM,
                 "call %llu looked at \"%s\", but the journal has no such observation",
@@ -665,6 +671,17 @@ int sh_guest_wait(struct sh_guest *g, const int32_t *handles, size_t n) {
         sh_guest_clock_reveal(g, first->time_us);
     }
     return first->number;
+}
+
+bool sh_guest_wait_is_first(struct sh_guest *g, const int32_t *handles, size_t n) {
+    const struct tape_node *next = g->ended ? NULL : observed_next(g);
+    struct sh_handle *first = NULL;
+    uint64_t seq = g->cancel_seq ? g->cancel_seq : UINT64_MAX;
+
+    if (wait_scan(g, handles, n, &first) && first && first->seq < seq) {
+        seq = first->seq;
+    }
+    return seq < (next ? next->seq : UINT64_MAX);
 }
 
 int sh_guest_result(struct sh_guest *g, int32_t handle, struct sh_str *ret) {

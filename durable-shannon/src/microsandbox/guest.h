@@ -128,6 +128,8 @@ int sh_guest_start(struct sh_guest *g, struct sh_str op, struct sh_str args);
 /* The earliest-journaled completion among the handles, which is then revealed (the clock too):
  * handle, SH_CALL_PENDING, -EINVAL (no or unknown handles), -ECANCELED (once). n = 0: -EINVAL. */
 int sh_guest_wait(struct sh_guest *g, const int32_t *handles, size_t n);
+/* Would sh_guest_wait answer at once, with what the journal has before the next observation? */
+bool sh_guest_wait_is_first(struct sh_guest *g, const int32_t *handles, size_t n);
 /* The result of a revealed handle: 0; -EAGAIN when not revealed; -EBADF when unknown. */
 int sh_guest_result(struct sh_guest *g, int32_t handle, struct sh_str *ret);
 int sh_guest_drop(struct sh_guest *g, int32_t handle); /* 0 or -EBADF */
@@ -137,8 +139,8 @@ int sh_guest_drop(struct sh_guest *g, int32_t handle); /* 0 or -EBADF */
  * 0: look for yourself, then say what was seen with sh_guest_observed.
  * The number of the call is g->call_number, until it is counted by a recall that gives 1 or by
  * sh_guest_observed: so a call that waits first (stdin) recalls again and is counted once.
- * Under config->verify a miss ends the guest likewise (-1), but for "stdin" and "net.*", which
- * wait. */
+ * Under config->verify a miss ends the guest likewise (-1), but for "stdin", "net.*" and SH_POLL,
+ * which wait. */
 int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret);
 void sh_guest_reveal_recalled(struct sh_guest *g); /* that took time: the clock goes on to its */
 /* Is the next answer on the tape for this call one that is kept elsewhere (kind with SH_GUEST_KEPT

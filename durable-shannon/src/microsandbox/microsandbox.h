@@ -131,7 +131,8 @@ enum sh_wait_kind {
     SH_WAIT_STDIN,    /* push OBSERVED{call_number, "stdin", bytes}; empty bytes: end of file */
     SH_WAIT_ROOM,     /* effects are full: take them and step */
     SH_WAIT_RATE,     /* it makes more host calls than it may: step after delay_ns, or before */
-    SH_WAIT_NET,      /* push OBSERVED{call_number, net.kind, net.question and its answer} */
+    SH_WAIT_NET,      /* push OBSERVED{call_number, net.kind, net.question and its answer}; SH_POLL:
+                         or what SH_WAIT_ACTIVITY wants */
     SH_WAIT_FILE, /* a call on a mapped directory is the pool's, or a trap's place in the source is
                      being looked up: sh_agent_file_wait, then step */
 };
@@ -144,6 +145,11 @@ enum sh_wait_kind {
 #define SH_NET_WRITE "net.write" /* connection, bytes: all of them, to leave after the event */
 #define SH_NET_SHUT "net.shut"   /* connection: its peer is to see the end */
 #define SH_NET_POLL "net.poll"   /* poll, timeout_ns (UINT64_MAX: none) */
+/* poll_oneoff on a mixture: as SH_NET_POLL, and standard input if for_stdin, and the activities in
+ * `handles`: a completion of one (or a cancel) is an answer, too, and then none of this kind may
+ * follow. The answer has at its end a u8 (1: standard input is there), then its bytes32, at most
+ * max_bytes, empty at its end. */
+#define SH_POLL "poll"
 struct sh_net_ask {
     const char *kind;
     struct sh_str question; /* stands before the answer */
@@ -153,7 +159,9 @@ struct sh_net_ask {
     struct sh_str bytes;
     const uint64_t *poll;
     size_t n_poll;
+    uint64_t poll_serial; /* of this agent's polls: the same while one waits */
     uint64_t timeout_ns;
+    bool for_stdin;
 };
 uint32_t sh_net_errno(int host); /* an errno of the host, as guests know it */
 
@@ -164,7 +172,7 @@ struct sh_agent_wait {
     uint64_t delay_ns; /* SLEEP, RATE */
     uint64_t call_number;
     int64_t clock_us; /* workflow clock now (SLEEP: before the delay) */
-    size_t max_bytes; /* STDIN */
+    size_t max_bytes; /* STDIN; NET: of standard input */
     struct sh_net_ask net;
     struct sh_str state; /* CHECKPOINT */
     struct sh_str

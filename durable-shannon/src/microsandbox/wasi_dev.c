@@ -181,6 +181,17 @@ size_t sh_wasi_stdin_left(const struct sh_wasi *w) {
     return stdin_bytes(w).len - w->stdin_at;
 }
 
+int sh_wasi_stdin_take(struct sh_wasi *w, struct sh_str chunk) {
+    sh_buf_clear(&w->stdin_chunk);
+    sh_buf_add(&w->stdin_chunk, chunk.p, chunk.len);
+    if (w->stdin_chunk.failed) {
+        return sh_guest_end(w->g, SH_E_LIMIT, "a chunk of standard input has %zu bytes", chunk.len);
+    }
+    w->stdin_at = 0;
+    w->stdin_eof = chunk.len == 0;
+    return E_OK;
+}
+
 int sh_wasi_stdin_fetch(struct sh_wasi *w) {
     struct sh_guest *g = w->g;
     struct sh_str s;
@@ -196,14 +207,7 @@ int sh_wasi_stdin_fetch(struct sh_wasi *w) {
                                          .max_bytes = WASI_SEEN_MAX};
         return SH_CALL_PENDING;
     }
-    sh_buf_clear(&w->stdin_chunk);
-    sh_buf_add(&w->stdin_chunk, s.p, s.len);
-    if (w->stdin_chunk.failed) {
-        return sh_guest_end(g, SH_E_LIMIT, "a chunk of standard input has %zu bytes", s.len);
-    }
-    w->stdin_at = 0;
-    w->stdin_eof = s.len == 0;
-    return E_OK;
+    return sh_wasi_stdin_take(w, s);
 }
 
 /* Copies into the vector; how much. */

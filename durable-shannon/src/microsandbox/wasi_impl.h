@@ -58,7 +58,8 @@ struct sh_wasi {
     struct {          /* connections; see wasi_net.c */
         bool granted; /* some rule speaks of tcp: /net is there */
         size_t n_open;
-        uint64_t sent; /* bytes, by all of them */
+        uint64_t sent;  /* bytes, by all of them */
+        uint64_t polls; /* that suspended */
         struct sh_buf out;
         uint64_t poll[SH_NET_CONNECTIONS_MAX];
         char host[SH_NET_HOST_BYTES];
@@ -191,7 +192,8 @@ void sh_channel_done(struct sh_wasi *w, struct sh_channel *c);
 int sh_channel_wait(struct sh_wasi *w, struct sh_channel *c);
 /* Fill the chunk of a live stdin: errno, PENDING or END. */
 int sh_wasi_stdin_fetch(struct sh_wasi *w);
-size_t sh_wasi_stdin_left(const struct sh_wasi *w); /* bytes at hand */
+int sh_wasi_stdin_take(struct sh_wasi *w, struct sh_str chunk); /* empty: its end. E_OK or END */
+size_t sh_wasi_stdin_left(const struct sh_wasi *w);             /* bytes at hand */
 
 /* --- wasi_net.c --- */
 /* What a path below /net names: /, tcp, tcp/HOST, tcp/HOST/PORT. */
@@ -214,9 +216,15 @@ uint32_t sh_wasi_net_dev(void); /* st_dev of all that is there */
 void sh_wasi_net_list(struct sh_buf *out, uint32_t *ret_n);
 size_t sh_net_left(const struct sh_net_conn *c); /* bytes at hand */
 bool sh_net_readable(const struct sh_net_conn *c);
-/* Wait until one is readable, or for timeout_ns (UINT64_MAX: for ever). errno, PENDING or END. */
-int sh_wasi_net_poll(struct sh_wasi *w, struct sh_net_conn *const *conns, size_t n,
-                     uint64_t timeout_ns, bool *ret_timed_out);
+struct sh_net_waits {
+    const char *kind; /* SH_NET_POLL, or SH_POLL */
+    struct sh_net_conn *const *conns;
+    size_t n;
+    bool for_stdin;
+    uint64_t timeout_ns; /* UINT64_MAX: for ever */
+};
+/* Wait until one of these is readable, or its time is over. errno, PENDING or END. */
+int sh_wasi_net_poll(struct sh_wasi *w, const struct sh_net_waits *what, bool *ret_timed_out);
 extern sh_wasi_fn sh_wasi_sock_accept, sh_wasi_sock_recv, sh_wasi_sock_send, sh_wasi_sock_shutdown;
 
 /* --- wasi_path.c, wasi_open.c --- */

@@ -147,6 +147,7 @@ static int ask(struct sh_wasi *w, const char *kind, struct sh_net_ask *ask_for,
         g->wait = (struct sh_agent_wait){.kind = SH_WAIT_NET,
                                          .call_number = g->call_number,
                                          .clock_us = g->clock_ns / 1000,
+                                         .max_bytes = ask_for->for_stdin ? WASI_SEEN_MAX : 0,
                                          .net = *ask_for};
         return SH_CALL_PENDING;
     }
@@ -414,30 +415,45 @@ bool sh_net_readable(const struct sh_net_conn *c) {
     return sh_net_left(c) || c->ended || c->shut_read || c->announced || c->late;
 }
 
-int sh_wasi_net_poll(struct sh_wasi *w, struct sh_net_conn *const *conns, size_t n,
-                     uint64_t timeout_ns, bool *ret_timed_out) {
+int sh_wasi_net_poll(struct sh_wasi *w, const struct sh_net_waits *what, bool *ret_timed_out) {
     struct sh_buf *b = sh_wasi_question(w);
-    struct sh_net_ask q = {.n_poll = n, .timeout_ns = timeout_ns};
+    struct sh_net_ask q = {
+        .n_poll = what->n, .timeout_ns = what->timeout_ns, .for_stdin = what->for_stdin};
+    bool mixture = strcmp(what->kind, SH_POLL) == 0;
     struct sh_reader r;
     int rc, error;
 
-    for (size_t i = 0; i < n; i++) {
-        w->net.poll[i] = conns[i]->id;
-        sh_buf_u64(b, conns[i]->id);
+    for (size_t i = 0; i < what->n; i++) {
+        w->net.poll[i] = what->conns[i]->id;
+        sh_buf_u64(b, what->conns[i]->id);
     }
-    sh_buf_u64(b, timeout_ns);
+    sh_buf_u64(b, what->timeout_ns);
+    if (mixture) {
+        sh_buf_u8(b, what->for_stdin);
+    }
+    if (w->g->call.stage == 0) {
+        w->g->call.stage = 1;
+        w->g->call.a = ++w->net.polls;
+    }
     q.poll = w->net.poll;
-    rc = ask(w, SH_NET_POLL, &q, &r, &error);
+    q.poll_serial = w->g->call.a;
+    rc = ask(w, what->kind, &q, &r, &error);
     if (rc != 1) {
         return rc;
     }
     *ret_timed_out = sh_reader_u8(&r);
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < what->n; i++) {
         uint32_t announced = sh_reader_u32(&r);
 
-        conns[i]->announced = announced ? announced : conns[i]->announced;
+        what->conns[i]->announced = announced ? announced : what->conns[i]->announced;
     }
-    return r.failed ? sh_wasi_broken(w, SH_NET_POLL) : error;
+    rc = E_OK;
+    if (mixture && sh_reader_u8(&r)) {
+        struct sh_str chunk = sh_reader_bytes32(&r);
+
+        rc = !r.failed && what->for_stdin ? sh_wasi_stdin_take(w, chunk) : E_OK;
+    }
+    return r.failed ? sh_wasi_broken(w, what->kind) : rc ? rc : error;
 }
 
 /* --- sock_* ----------------------------------------------------------------------------------- */

@@ -8,11 +8,10 @@
  *   the result that comes. Live standard input is fetched in the same way; it comes second.
  * - A connection is readable when bytes, its end or an error are at hand; writable always: a write
  *   takes as long as it takes. If nothing is ready, the engine waits for connections and clocks
- *   together, and what came first is an observation. Connections cannot be waited for together with
- *   /dev/shannon or live standard input (ENOTSUP): nothing tells which of them would come first.
- * - When /dev/shannon or standard input had to be waited for, clocks do not cut it short: which
- * came first, a delay or an answer, is nothing that the tape could tell. Delays that the clock
- * passed meanwhile are reported together with what came. Activities have timeouts of their own. */
+ *   together, and what came first is an observation (SH_NET_POLL).
+ * - Any other mixture of these is waited for by the engine in the same way (SH_POLL). Activities
+ *   are part of it: of a result and an observation the one that the journal has first came first,
+ *   and the engine adds no observation behind a result that the agent does not know of yet. */
 #include "base/base.h"
 #include "microsandbox/wasi_impl.h"
 
@@ -142,6 +141,14 @@ static bool any_ready(struct sh_wasi *w, struct poll *p, int64_t now) {
     return any;
 }
 
+/* More than one kind of thing is to be waited for, and it is not the pair that SH_NET_POLL is for.
+ */
+static bool is_mixture(const struct poll *p) {
+    int kinds = (p->n_conns > 0) + p->channels + p->stdin_wanted;
+
+    return kinds > 1 || (kinds == 1 && p->clocks && p->n_conns == 0);
+}
+
 /* The channel that a subscription waits for, or NULL. */
 static struct sh_channel *awaited(const struct sub *s) {
     return s->d && s->kind == POLL_READ && !s->ready ? s->d->channel : NULL;
@@ -217,18 +224,45 @@ static int sleep_until(struct sh_wasi *w, int64_t start, int64_t due) {
     return SH_CALL_PENDING;
 }
 
-/* Connections, and the clocks with them. */
-static int wait_net(struct sh_wasi *w, struct poll *p, int64_t start) {
+/* Connections, and the clocks with them; where there is more, all that. */
+static int wait_net(struct sh_wasi *w, struct poll *p, int64_t start, const char *kind) {
+    struct sh_net_waits what = {.kind = kind,
+                                .conns = p->conns,
+                                .n = p->n_conns,
+                                .for_stdin = p->stdin_wanted,
+                                .timeout_ns =
+                                    p->clocks ? (uint64_t)(p->earliest - start) : UINT64_MAX};
     bool late = false;
-    int rc;
+    int rc = sh_wasi_net_poll(w, &what, &late);
 
-    if (p->channels || p->stdin_wanted) {
-        return E_NOTSUP;
-    }
-    rc = sh_wasi_net_poll(w, p->conns, p->n_conns,
-                          p->clocks ? (uint64_t)(p->earliest - start) : UINT64_MAX, &late);
     if (rc == 0 && late && w->g->clock_ns < p->earliest) {
         sh_guest_clock_advance(w->g, (uint64_t)(p->earliest - w->g->clock_ns));
+    }
+    return rc;
+}
+
+/* A mixture: the earliest on the tape, be it a result or what the engine observed. */
+static int wait_any(struct sh_wasi *w, struct poll *p, int64_t start) {
+    struct sh_guest *g = w->g;
+    int32_t handles[SH_PARALLEL_ACTIVITIES_MAX];
+    size_t n = collect(p, handles);
+    int rc;
+
+    if (n && sh_guest_wait_is_first(g, handles, n)) {
+        return wait_channels(w, p);
+    }
+    if (p->stdin_wanted && sh_guest_next_is(g, "stdin")) {
+        return sh_wasi_stdin_fetch(w); /* a journal from before there was SH_POLL */
+    }
+    rc = wait_net(w, p, start, SH_POLL);
+    if (rc == SH_CALL_PENDING && n) {
+        struct sh_agent_wait wait = g->wait;
+
+        rc = sh_guest_wait(g, handles, n);
+        SH_ASSERT(rc == SH_CALL_PENDING); /* none of them is on the tape */
+        wait.handles = g->wait.handles;
+        wait.n_handles = g->wait.n_handles;
+        g->wait = wait;
     }
     return rc;
 }
@@ -258,14 +292,18 @@ static uint32_t write_events(const struct poll *p, uint8_t *out) {
 }
 
 static int run(struct sh_wasi *w, struct poll *p, int64_t start) {
+    bool mixture;
     int rc;
 
     if (w->g->call.stage == 0 && any_ready(w, p, start)) {
         return E_OK;
     }
     (void)any_ready(w, p, start);
-    if (p->n_conns) {
-        rc = wait_net(w, p, start);
+    mixture = is_mixture(p);
+    if (mixture) {
+        rc = wait_any(w, p, start);
+    } else if (p->n_conns) {
+        rc = wait_net(w, p, start, SH_NET_POLL);
     } else if (p->channels) {
         rc = wait_channels(w, p);
     } else if (p->stdin_wanted) {
@@ -276,8 +314,7 @@ static int run(struct sh_wasi *w, struct poll *p, int64_t start) {
     if (rc) {
         return rc;
     }
-    (void)any_ready(w, p, w->g->clock_ns);
-    return E_OK;
+    return any_ready(w, p, w->g->clock_ns) || !mixture ? E_OK : sh_wasi_broken(w, SH_POLL);
 }
 
 int sh_wasi_poll_oneoff(struct sh_wasi *w, const struct sh_mem *m, const uint64_t *a) {

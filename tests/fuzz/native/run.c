@@ -175,7 +175,14 @@ static void answer(struct sh_agent *a, uint64_t *seq, bool first_stdin) {
     case SH_WAIT_NET:
         sh_buf_init(&refusal, SH_MIB); /* no rule speaks of tcp */
         sh_buf_add(&refusal, w->net.question.p, w->net.question.len);
-        sh_buf_u32(&refusal, sh_net_errno(EACCES));
+        if (strcmp(w->net.kind, SH_POLL) == 0) { /* the end of standard input, or of time */
+            sh_buf_u32(&refusal, 0);
+            sh_buf_u8(&refusal, !w->net.for_stdin);
+            sh_buf_u8(&refusal, w->net.for_stdin);
+            sh_buf_u32(&refusal, 0);
+        } else {
+            sh_buf_u32(&refusal, sh_net_errno(EACCES));
+        }
         item.kind = SH_TAPE_OBSERVED;
         item.number = w->call_number;
         item.time_us = w->clock_us;
