@@ -299,7 +299,7 @@ static int unknown_key(const char *section, const char *name, const char *what,
     }
     known[n] = NULL;
     const char *near = sh_nearest(name, known);
-    sh_auto(sh_buf_done) struct sh_buf all;
+    sh_auto(sh_buf_done) struct sh_buf all = {0};
     sh_buf_init(&all, 400);
     for (size_t i = 0; i < n; i++) {
         sh_buf_addf(&all, "%s%s", i ? ", " : "", known[i]);

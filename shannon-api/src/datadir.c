@@ -231,7 +231,7 @@ static int make_key(const struct sh_datadir *d, const char *name, struct sh_err 
     snprintf(fresh, sizeof(fresh), "%s.new", name);
     uint8_t bytes[32];
     sh_random_bytes(bytes, sizeof(bytes));
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, 80);
     sh_hex_encode(&text, bytes, sizeof(bytes));
     sh_buf_addc(&text, '\n');

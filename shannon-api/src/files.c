@@ -112,7 +112,7 @@ int sh_document_parse(struct sh_str text, const char *what, json_t **ret, struct
 }
 
 int sh_document_read(const char *path, json_t **ret, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_DOCUMENT_MAX + 1);
     int rc = sh_input_read(path, SH_DOCUMENT_MAX, &text, err);
     return rc < 0 ? rc : sh_document_parse(sh_buf_str(&text), path, ret, err);

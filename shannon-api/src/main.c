@@ -62,7 +62,7 @@ static int cmd_help(int argc, char *const argv[]) {
 
 static int unknown(const char *name) {
     const char *names[SH_N(commands) + 1] = {0};
-    sh_auto(sh_buf_done) struct sh_buf all;
+    sh_auto(sh_buf_done) struct sh_buf all = {0};
     sh_buf_init(&all, 1024);
     for (size_t i = 0; i < SH_N(commands); i++) {
         names[i] = commands[i].name;

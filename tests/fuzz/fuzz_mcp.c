@@ -37,7 +37,7 @@ static void answer_all(struct backend *b, bool refuse) {
 }
 
 static void send_nowhere(void *arg, void *channel, const json_t *message, bool last) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     (void)arg;
     (void)channel;
     SH_ASSERT(message || last);

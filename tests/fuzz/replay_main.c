@@ -19,7 +19,7 @@ static int replay_file(const char *path) {
         fprintf(stderr, "%s: %s\n", path, strerror(errno));
         return -1;
     }
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, CORPUS_FILE_MAX);
     char chunk[16384];
     for (size_t n = fread(chunk, 1, sizeof(chunk), f); n > 0;

@@ -78,7 +78,7 @@ static inline void web_start_server(struct web *w, const char *script) {
 static inline void web_allow(struct web *w, const char *capabilities) {
     struct sh_err err = {0};
     sh_auto(sh_json_done) json_t *doc = NULL;
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, 64 * SH_KIB);
     for (const char *p = capabilities; *p;) {
         if (strncmp(p, "%PORT%", 6) == 0) {
@@ -148,7 +148,7 @@ static inline void web_on_done(void *arg, const struct sh_tool_outcome *o) {
 /* %s in args becomes "http://127.0.0.1:PORT". */
 static inline json_t *web_args(struct web *w, const char *args) {
     json_t *doc = NULL;
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, 4 * SH_MIB);
     for (const char *p = args; *p;) {
         if (strncmp(p, "%s", 2) == 0) {

@@ -68,6 +68,9 @@ class BadSamples(unittest.TestCase):
         ("inputs", SRC + "policy/a.c", "void f(void) {\n    sh_random_bytes(p, 3);\n}\n"),
         ("typedef", SRC + "base/a.h", GUARD.format("typedef struct a {\n    int b;\n} a_t;")),
         ("typedef", API + "a.c", "typedef enum { A } a_t;\n"),
+        ("auto", SRC + "base/a.c", "void f(void) {\n    sh_auto(sh_buf_done) struct sh_buf b;\n}\n"),
+        ("auto", API + "a.c", "void f(void) {\n    sh_auto(g) struct a b = h(1, 2), c;\n}\n"),
+        ("auto", "tests/unit/test_a.c", "void f(void) {\n    sh_auto(sh_free_p) char *p, *q = 0;\n}\n"),
         ("guard", SRC + "base/a.h", "int f(void);\n"),
         ("guard", SRC + "base/a.h", "#pragma once\n"),
         ("guard", SRC + "base/a.h", "#ifndef A_H\n#define B_H\n#endif\n"),
@@ -104,6 +107,10 @@ class GoodSamples(unittest.TestCase):
         (SRC + "engine/a.c", "void f(void) {\n    u = sh_event_time(e);\n}\n"),
         (SRC + "base/a.h", "/* What it is. */\n" + GUARD.format("struct a;")),
         (SRC + "base/a.h", GUARD.format("typedef void (*sh_a_fn)(void *arg);")),
+        (SRC + "base/a.c", "void f(void) {\n    sh_auto(sh_buf_done) struct sh_buf b = {0}, c = g(1, 2);\n"
+                           "    sh_auto(sh_free_p) char *p =\n        h((int[]){1, 2}, 3);\n}\n"),
+        (SRC + "base/a.h", GUARD.format("/* sh_auto(f) int a; */\n"
+                                        "#define sh_auto(f) __attribute__((cleanup(f)))\nint a;")),
         ("sdk/c/a.c", "char *f(void) {\n    return malloc(3);\n}\n"),
         (SRC + "base/a.c", "int a;\n" * 1200),
         (SRC + "base/a.c", "int f(int a) {\n" + "    a++;\n" * 147 + "    return a;\n}\n"),

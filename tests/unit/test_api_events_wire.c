@@ -56,7 +56,7 @@ START_TEST(what_came_of_a_call_is_told_in_a_line) {
     event(3, "ActivityFailed",
           "{\"op\":\"http\",\"error\":{\"code\":\"timeout\",\"message\":\"too late\"}}");
     assert_has("\"message\":\"http: timeout: too late\"");
-    sh_auto(sh_buf_done) struct sh_buf body;
+    sh_auto(sh_buf_done) struct sh_buf body = {0};
     sh_buf_init(&body, SH_MIB);
     sh_buf_adds(&body, "{\"op\":\"llm\",\"result\":{\"content\":\"x");
     for (int i = 0; i < 200; i++) {

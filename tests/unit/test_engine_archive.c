@@ -50,7 +50,7 @@ static int first(const struct sh_buf *b, struct sh_err *err) {
 
 START_TEST(files_come_back_in_order_with_every_byte) {
     static const char *const names[] = {"manifest.json", "modules/0a", "x"};
-    sh_auto(sh_buf_done) struct sh_buf b;
+    sh_auto(sh_buf_done) struct sh_buf b = {0};
     char name[SH_ARCHIVE_NAME_MAX + 1], content[1100], back[1100];
     uint64_t at, bytes;
     struct sh_err err = {0};
@@ -87,7 +87,7 @@ END_TEST
 
 START_TEST(the_largest_file_that_a_header_can_tell_of) {
     char name[SH_ARCHIVE_NAME_MAX + 1];
-    sh_auto(sh_buf_done) struct sh_buf head, end;
+    sh_auto(sh_buf_done) struct sh_buf head = {0}, end = {0};
     uint64_t at, bytes;
     struct sh_err err = {0};
 

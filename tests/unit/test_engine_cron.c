@@ -165,7 +165,7 @@ START_TEST(offsets_are_those_of_libc) {
 END_TEST
 
 START_TEST(damaged_zone_files_are_refused) {
-    sh_auto(sh_buf_done) struct sh_buf file;
+    sh_auto(sh_buf_done) struct sh_buf file = {0};
     FILE *f = fopen("/usr/share/zoneinfo/Europe/Berlin", "rb");
     struct sh_zone *z = NULL;
     struct sh_err err = {0};

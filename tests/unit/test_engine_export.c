@@ -333,7 +333,7 @@ static void add_event(struct adding *a, const char *id, const char *type, struct
 
 /* A file beside the journal, all holes, and the event that names it. */
 static void add_blob(struct adding *a, const char *id, uint64_t bytes) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     struct sh_err err = {0};
     struct {
         struct sh_hash hash;
@@ -407,7 +407,7 @@ START_TEST(a_manifest_or_a_line_beyond_the_most_is_refused) {
     struct sh_err err = {0};
     struct sh_import im = {0};
     struct sh_hash events;
-    sh_auto(sh_buf_done) struct sh_buf archive, text;
+    sh_auto(sh_buf_done) struct sh_buf archive = {0}, text = {0};
 
     sh_buf_init(&archive, SH_EXPORT_MANIFEST_MAX + SH_MIB);
     sh_buf_init(&text, SH_EXPORT_MANIFEST_MAX + 1);

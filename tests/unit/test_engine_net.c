@@ -487,7 +487,7 @@ END_TEST
 
 START_TEST(a_peer_that_does_not_read_makes_the_agent_wait_and_gets_all) {
     enum { PIECES = 400 };
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
 
     begin("slow");
     atomic_store(&deaf, true);

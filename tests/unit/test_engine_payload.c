@@ -378,7 +378,7 @@ START_TEST(a_result_that_fits_its_event_is_there) {
 END_TEST
 
 START_TEST(a_result_that_is_no_json_becomes_a_string) {
-    sh_auto(sh_buf_done) struct sh_buf quotes = text_of(SH_OUTPUT_MAX + 1), string;
+    sh_auto(sh_buf_done) struct sh_buf quotes = text_of(SH_OUTPUT_MAX + 1), string = {0};
 
     open_engine("payload-string");
     memset(quotes.p, '"', quotes.len);

@@ -141,7 +141,7 @@ static const char *const elsewhere[][2] = {
 static json_t *in_sources, *reached;
 
 static int look_at(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     regmatch_t m[3];
     regex_t marked;
     struct sh_err err = {0};

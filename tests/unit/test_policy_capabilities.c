@@ -213,7 +213,7 @@ END_TEST
 START_TEST(variables_hold_at_their_bytes) {
     for (size_t over = 0; over < 2; over++) {
         sh_auto(sh_json_done) json_t *env = json_object(), *doc = json_object();
-        sh_auto(sh_buf_done) struct sh_buf value;
+        sh_auto(sh_buf_done) struct sh_buf value = {0};
         struct sh_capabilities c = {0};
         struct sh_err err = {0};
 

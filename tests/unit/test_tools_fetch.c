@@ -46,7 +46,7 @@ START_TEST(pages_become_text_as_people_see_it) {
 END_TEST
 
 START_TEST(title_links_and_the_article_are_found) {
-    sh_auto(sh_buf_done) struct sh_buf page;
+    sh_auto(sh_buf_done) struct sh_buf page = {0};
     sh_buf_init(&page, SH_MIB);
     sh_buf_adds(&page, "<title> The\n Title </title><div>around</div><article>");
     for (int i = 0; i < 60; i++) {
@@ -80,7 +80,7 @@ START_TEST(text_ends_at_its_limit_between_characters) {
 END_TEST
 
 START_TEST(deep_and_broken_pages_end) {
-    sh_auto(sh_buf_done) struct sh_buf page;
+    sh_auto(sh_buf_done) struct sh_buf page = {0};
     sh_buf_init(&page, 8 * SH_MIB);
     for (int i = 0; i < 3000; i++) {
         sh_buf_adds(&page, "<div><b><i>");
@@ -149,14 +149,14 @@ START_TEST(robots_rules_are_read_as_the_standard_says) {
         {"User-agent: *\nSitemap: x\nDisallow: /x?q", "/x?q=1", false},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        sh_auto(sh_buf_done) struct sh_buf rules;
+        sh_auto(sh_buf_done) struct sh_buf rules = {0};
         sh_buf_init(&rules, SH_ROBOTS_BYTES_MAX);
         sh_robots_parse(sh_str(rows[i].file), "shannon", &rules);
         ck_assert_msg(sh_robots_allow(sh_buf_str(&rules), rows[i].path) == rows[i].allow, "row %zu",
                       i);
     }
-    sh_auto(sh_buf_done) struct sh_buf stars;
-    sh_auto(sh_buf_done) struct sh_buf path;
+    sh_auto(sh_buf_done) struct sh_buf stars = {0};
+    sh_auto(sh_buf_done) struct sh_buf path = {0};
     sh_buf_init(&stars, SH_ROBOTS_BYTES_MAX);
     sh_buf_init(&path, SH_MIB);
     sh_buf_adds(&stars, "-/");

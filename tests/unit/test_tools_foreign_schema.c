@@ -94,7 +94,7 @@ START_TEST(schemas_made_to_hurt_end_by_their_limit) {
     ck_assert_int_eq(check("{\"$ref\":\"#\"}", "1", &err), -SH_E_LIMIT);
     ck_assert_int_eq(check("{\"allOf\":[{\"$ref\":\"#\"},{\"$ref\":\"#\"}]}", "1", &err),
                      -SH_E_LIMIT);
-    sh_auto(sh_buf_done) struct sh_buf list;
+    sh_auto(sh_buf_done) struct sh_buf list = {0};
     sh_buf_init(&list, SH_MIB);
     sh_buf_adds(&list, "[0");
     for (int i = 1; i < 5000; i++) {

@@ -87,7 +87,7 @@ static json_t *sent(const struct web *w, size_t n) {
 }
 
 static char *anthropic_script(const char *call_name, const char *reason) {
-    sh_auto(sh_buf_done) struct sh_buf b;
+    sh_auto(sh_buf_done) struct sh_buf b = {0};
     sh_buf_init(&b, SH_MIB);
     sh_buf_addf(&b,
                 "{\"POST /v1/messages\":{\"headers\":{\"Content-Type\":\"text/event-stream\"},"

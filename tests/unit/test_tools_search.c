@@ -89,7 +89,7 @@ END_TEST
 
 START_TEST(counts_and_lengths_end_at_their_edge) {
     struct web w;
-    sh_auto(sh_buf_done) struct sh_buf script;
+    sh_auto(sh_buf_done) struct sh_buf script = {0};
     sh_buf_init(&script, SH_MIB);
     sh_buf_adds(&script, "{\"*\":{\"json\":{\"results\":[");
     for (int i = 0; i < 30; i++) {

@@ -16,7 +16,7 @@
 
 int sh_blobs_of_manifest(const char *folder, const char *hex, json_t *set, struct sh_err *err) {
     sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", folder, hex);
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_auto(sh_json_done) json_t *list = NULL;
     char name[SH_HASH_HEX_BYTES];
     struct sh_hash hash;

@@ -227,7 +227,7 @@ json_t *sh_crash_read(const char *data_dir) {
     sh_auto(sh_close_p) int fd =
         SH_FAULT_IO(crash_read) ? -1 : open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
     sh_auto(sh_free_p) struct file *f = sh_new(struct file);
-    sh_auto(sh_buf_done) struct sh_buf hex;
+    sh_auto(sh_buf_done) struct sh_buf hex = {0};
 
     if (fd < 0 || read(fd, f, sizeof(*f)) != (ssize_t)sizeof(*f) ||
         memcmp(f->magic, magic, sizeof(magic)) != 0 || f->signal == 0) {

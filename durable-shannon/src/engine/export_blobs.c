@@ -34,7 +34,7 @@ void sh_blobs_of_observation(struct sh_str kind, struct sh_str bytes, json_t *se
 }
 
 void sh_blobs_of_event(struct sh_str type, const json_t *body, json_t *set) {
-    sh_auto(sh_buf_done) struct sh_buf data;
+    sh_auto(sh_buf_done) struct sh_buf data = {0};
     char hex[SH_HASH_HEX_BYTES];
     struct sh_hash hash;
 

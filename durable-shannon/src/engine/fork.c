@@ -49,7 +49,7 @@ static void written(void *arg, const struct sh_err *err) {
 
 static int add_last(struct fork *x, struct sh_err *err) {
     char head[SH_HASH_HEX_BYTES], mine[SH_HASH_HEX_BYTES], key[SH_INDEX_KEY_BYTES];
-    sh_auto(sh_buf_done) struct sh_buf hex;
+    sh_auto(sh_buf_done) struct sh_buf hex = {0};
     uint8_t seed[32];
 
     sh_random_bytes(seed, sizeof(seed));
@@ -177,7 +177,7 @@ static void events_read(void *arg, const struct sh_event_record *events, size_t 
     struct fork *x = arg;
     struct sh_event_record *mine = sh_new_array(struct sh_event_record, n + 1);
     sh_auto(sh_free_p) char *first = NULL;
-    sh_auto(sh_buf_done) struct sh_buf compacted;
+    sh_auto(sh_buf_done) struct sh_buf compacted = {0};
     struct sh_err bad = {0};
     size_t taken = 0, bytes = 0, i = 0;
 

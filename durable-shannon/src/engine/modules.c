@@ -216,7 +216,7 @@ static int module_write(const struct sh_engine *e, const struct sh_hash *hash, s
 static int interpreter_keep(struct load *l) {
     const struct sh_hash *hash = sh_module_hash(l->module);
     sh_auto(sh_free_p) char *path = sh_modules_path(l->engine, hash);
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     struct sh_hash actual;
     int r;
 

@@ -10,7 +10,7 @@
 #define NAME "shannon"
 
 int sh_pysdk_keep(const struct sh_engine *e, struct sh_hash *ret, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     int r;
 
     if (!e->config.python_module) {
@@ -54,7 +54,7 @@ const char *sh_pysdk_name(struct sh_str bytes) {
 int sh_pysdk_place(const struct sh_engine *e, const struct sh_spec *spec, struct sh_str script,
                    const char *workspace, struct sh_err *err) {
     sh_auto(sh_free_p) char *from = sh_modules_path(e, &spec->python_module);
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     struct sh_hash actual;
     int r;
 

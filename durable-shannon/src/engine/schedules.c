@@ -394,7 +394,7 @@ struct define { /* a schedule that is being made or changed: its zone is read by
 static int one_of(const json_t *doc, const char *name, const char *const known[],
                   struct sh_err *err) {
     struct sh_str value = sh_json_get_str(doc, name);
-    sh_auto(sh_buf_done) struct sh_buf all;
+    sh_auto(sh_buf_done) struct sh_buf all = {0};
 
     sh_buf_init(&all, 200);
     for (size_t i = 0; known[i]; i++) {

@@ -13,7 +13,7 @@ static void statement(struct sh_buf *to, const char *id, uint64_t seq, const str
 }
 
 static json_t *hex(const void *p, size_t n) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
 
     sh_buf_init_sure(&text, SH_KIB);
     sh_hex_encode(&text, p, n);
@@ -22,7 +22,7 @@ static json_t *hex(const void *p, size_t n) {
 
 json_t *sh_head_sign(const struct sh_sign_key *key, const char *id, uint64_t seq,
                      const struct sh_hash *head) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     uint8_t signature[SH_SIGN_BYTES];
 
     statement(&text, id, seq, head);

@@ -380,7 +380,7 @@ static int restore_entry(struct restoring *s, const json_t *entry) {
 static int manifest_read(const char *blobs, const json_t *kept, json_t **ret, struct sh_err *err) {
     struct sh_str hex = sh_json_get_str(kept, "manifest");
     sh_auto(sh_free_p) char *path = NULL;
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     struct sh_hash want, got;
     int r;
 

@@ -143,7 +143,7 @@ static int cut_input(const char *task, struct sh_buf *rest, struct sh_buf *ret,
 int durable_submit(struct durable *d, const char *task, char **ret_id,
                    struct durable_error *error) {
     sh_auto(sh_json_done) json_t *doc = NULL;
-    sh_auto(sh_buf_done) struct sh_buf rest, input;
+    sh_auto(sh_buf_done) struct sh_buf rest = {0}, input = {0};
     struct args in = {0};
 
     sh_buf_init(&rest, SH_HTTP_BODY_MAX);

@@ -549,7 +549,7 @@ int sh_guest_give_now(struct sh_guest *g, struct sh_buf *json) {
 
 int sh_guest_give(struct sh_guest *g, struct sh_str json) {
     int rc = g->ended ? SH_CALL_END : give_check(g, json);
-    sh_auto(sh_buf_done) struct sh_buf copy;
+    sh_auto(sh_buf_done) struct sh_buf copy = {0};
 
     sh_buf_init(&copy, SH_PAYLOAD_MAX + 1);
     if (rc < 0) {

@@ -190,7 +190,7 @@ static void copy_sections(struct meter *m, const uint8_t *end) {
 
 int sh_guest_meter(struct sh_str wasm, sh_scan_resolve_fn resolve, struct sh_buf *ret,
                    struct sh_buf *marks, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf sites;
+    sh_auto(sh_buf_done) struct sh_buf sites = {0};
     struct meter m = {.out = ret, .marks = marks};
     struct sh_scan scan;
     int r;

@@ -84,7 +84,7 @@ static bool record_parse(struct sh_str text, const struct stat *st, struct sh_ha
                          struct sh_scan *scan) {
     char line[RECORD_BYTES_MAX + 1], *at = line;
     uint64_t field[13] = {0};
-    sh_auto(sh_buf_done) struct sh_buf again;
+    sh_auto(sh_buf_done) struct sh_buf again = {0};
 
     if (text.len >= sizeof(line)) {
         return false;
@@ -154,7 +154,7 @@ static bool settled(const struct stat *st) {
 
 void sh_index_note(struct sh_sandbox *s, int file, const struct stat *st,
                    const struct sh_hash *hash, const struct sh_scan *scan) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     struct index_names n;
     int fd;
 

@@ -10,7 +10,7 @@ static const char *perms_text(const struct sh_mount *m) {
 }
 
 static char *net_text(const struct sh_net_rule *r) {
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, SH_KIB * 8);
     char ports[SH_PORTS_TEXT];
     sh_buf_addf(&out, "network %s://%s:%s%s", r->scheme, r->host, sh_ports_text(r, ports),

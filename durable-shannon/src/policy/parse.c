@@ -69,7 +69,7 @@ static struct sh_str text_of(const json_t *v) {
 /* `prefix` and `rest` joined, without empty and "." components; refuses "..", which cannot be
  * resolved without looking at the disk (a component may be a symbolic link). */
 static char *normalise(const char *prefix, const char *rest) {
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, SH_PATH_MAX - 1);
     const char *parts[] = {prefix, rest};
     for (size_t i = 0; i < 2; i++) {

@@ -32,7 +32,7 @@ static void on_exit_of_reader(void *arg, int status, int sig) {
     if (status != 0 || (f->read.failed && !pdf)) {
         reading_failed(f, why);
     } else if (pdf) {
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, SH_FETCH_BYTES_MAX * 4);
         sh_charset_convert(NULL, sh_buf_str(&f->read), &text);
         sh_fetch_succeed(f, result = sh_readable_text(sh_buf_str(&text), f->chars));

@@ -146,7 +146,7 @@ static void on_robots(void *arg, const struct sh_outbound_answer *a, const struc
                       bool again) {
     struct sh_fetch *f = arg;
     struct sh_err err = {0};
-    sh_auto(sh_buf_done) struct sh_buf rules;
+    sh_auto(sh_buf_done) struct sh_buf rules = {0};
     sh_buf_init(&rules, SH_ROBOTS_BYTES_MAX);
     f->out = NULL;
     sh_list_unlink(&f->link);

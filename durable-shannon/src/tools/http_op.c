@@ -78,7 +78,7 @@ static json_t *headers_json(struct sh_str headers) {
         if (!sh_utf8_valid(sh_str(name))) {
             continue;
         }
-        sh_auto(sh_buf_done) struct sh_buf all;
+        sh_auto(sh_buf_done) struct sh_buf all = {0};
         sh_buf_init(&all, SH_HTTP_HEADER_BYTES_MAX * 2);
         if (before) {
             sh_buf_addf(&all, "%s%s", json_string_value(before),
@@ -98,7 +98,7 @@ static json_t *result_of(const struct sh_outbound_answer *a) {
     if (sh_utf8_valid(a->body) && (!a->body.len || !memchr(a->body.p, 0, a->body.len))) {
         json_object_set_new(o, "body", sh_json_string(a->body));
     } else {
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, SH_ACTIVITY_RESULT_MAX * 2);
         sh_base64_encode(&text, a->body.p, a->body.len);
         json_object_set_new(o, "body_base64", sh_json_string(sh_buf_str(&text)));

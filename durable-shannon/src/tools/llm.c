@@ -68,7 +68,7 @@ static void fail_with(struct llm_run *run, const struct sh_err *err, bool retrya
 
 /* What came instead of an answer: no secrets, one line, short. */
 static void quote(const struct llm_run *run, struct sh_str text, char *out, size_t size) {
-    sh_auto(sh_buf_done) struct sh_buf clean;
+    sh_auto(sh_buf_done) struct sh_buf clean = {0};
     sh_buf_init(&clean, SH_ACTIVITY_RESULT_MAX);
     size_t n = text.len < 4096 ? text.len : 4096;
     sh_secret_redact(&run->key, sh_strn(text.p, n), &clean);
@@ -455,7 +455,7 @@ static void on_text(void *arg, struct sh_str text) {
     struct llm_run *run = arg;
     run->shown = true;
     if (run->on_delta && sh_secret_in(&run->key, text)) {
-        sh_auto(sh_buf_done) struct sh_buf clean;
+        sh_auto(sh_buf_done) struct sh_buf clean = {0};
         sh_buf_init(&clean, text.len * 3 + 1);
         sh_secret_redact(&run->key, text, &clean);
         run->on_delta(run->arg, sh_buf_str(&clean));
@@ -468,7 +468,7 @@ static int send_request(struct llm_run *run, struct sh_err *err) {
     const struct sh_llm_config *c = run->c = run->chain[run->turn];
     sh_auto(headers_done) struct headers headers = {.n = 0};
     sh_auto(sh_json_done) json_t *args = args_for_turn(run);
-    sh_auto(sh_buf_done) struct sh_buf body;
+    sh_auto(sh_buf_done) struct sh_buf body = {0};
     sh_buf_init(&body, SH_ACTIVITY_ARGS_MAX * 2);
     sh_llm_stream_done(&run->stream);
     sh_llm_stream_init(&run->stream, on_text, run);

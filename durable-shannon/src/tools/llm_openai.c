@@ -158,7 +158,7 @@ int sh_openai_result(const struct sh_llm_config *c, const struct sh_llm_answer *
     json_object_set_new(o, "model", sh_json_string(a->model ? sh_str(a->model) : asked_model));
     json_object_set_new(o, "provider", sh_json_string(sh_str(c->provider)));
     json_object_set_new(o, "usage", usage_json(c, a, asked_model, asked_bytes));
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_ACTIVITY_RESULT_MAX);
     sh_json_dump(o, &text);
     if (text.failed) {

@@ -104,7 +104,7 @@ static bool tell(struct post *p, struct sh_str text) {
     struct sh_mcp_server *s = p->server;
     uint64_t number = p->number;
     bool waited = sh_mcp_waits(s, p->id);
-    sh_auto(sh_buf_done) struct sh_buf clean;
+    sh_auto(sh_buf_done) struct sh_buf clean = {0};
     sh_buf_init(&clean, text.len * 3 + 1);
     if (sh_secret_in(&p->key, text)) {
         sh_secret_redact(&p->key, text, &clean);
@@ -288,7 +288,7 @@ static void refused(struct post *p, int status) {
         post_free(p);
         return;
     }
-    sh_auto(sh_buf_done) struct sh_buf clean;
+    sh_auto(sh_buf_done) struct sh_buf clean = {0};
     sh_buf_init(&clean, 4096);
     sh_secret_redact(&p->key, sh_strn(body.p, body.len < 400 ? body.len : 400), &clean);
     snprintf(text, sizeof(text), "it answered %d: %.100s", status, clean.len ? clean.p : "");

@@ -245,7 +245,7 @@ static int64_t id_of_request(const json_t *message) {
 }
 
 int sh_mcp_send(struct sh_mcp_server *s, const json_t *message, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_MCP_MESSAGE_MAX);
     sh_json_dump(message, &text);
     if (!s->program) {

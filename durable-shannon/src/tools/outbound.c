@@ -73,7 +73,7 @@ struct sh_str sh_header_value(struct sh_str headers, const char *name) {
 /* The end: o is gone afterwards. */
 static void fail(struct sh_outbound *o, const struct sh_err *why, bool again) {
     struct sh_err err = *why;
-    sh_auto(sh_buf_done) struct sh_buf clean;
+    sh_auto(sh_buf_done) struct sh_buf clean = {0};
     sh_buf_init(&clean, sizeof(err.message) * 4);
     sh_secret_redact(&o->secret, sh_str(why->message), &clean);
     snprintf(err.message, sizeof(err.message), "%s", clean.len ? clean.p : "");
@@ -82,8 +82,8 @@ static void fail(struct sh_outbound *o, const struct sh_err *why, bool again) {
 }
 
 static void succeed(struct sh_outbound *o, int status, struct sh_str body) {
-    sh_auto(sh_buf_done) struct sh_buf clean_body;
-    sh_auto(sh_buf_done) struct sh_buf clean_headers;
+    sh_auto(sh_buf_done) struct sh_buf clean_body = {0};
+    sh_auto(sh_buf_done) struct sh_buf clean_headers = {0};
     sh_buf_init(&clean_body, o->max_bytes * 3 + 1);
     sh_buf_init(&clean_headers, SH_HTTP_HEADER_BYTES_MAX * 3);
     struct sh_outbound_answer answer = {.status = status,

@@ -49,7 +49,7 @@ static void add_query(struct sh_buf *url, const char *name, struct sh_str value)
 }
 
 static void ask_searxng(struct asked *a) {
-    sh_auto(sh_buf_done) struct sh_buf url;
+    sh_auto(sh_buf_done) struct sh_buf url = {0};
     sh_buf_init(&url, SH_HTTP_URL_MAX);
     sh_buf_addf(&url, "%s/search", a->base_url);
     add_query(&url, "q", sh_json_get_str(a->args, "query"));
@@ -75,7 +75,7 @@ static void ask_brave(struct asked *a) {
     static const char *const ranges[][2] = {
         {"day", "pd"}, {"week", "pw"}, {"month", "pm"}, {"year", "py"}};
     struct sh_str range = sh_json_get_str(a->args, "time_range");
-    sh_auto(sh_buf_done) struct sh_buf url;
+    sh_auto(sh_buf_done) struct sh_buf url = {0};
     sh_buf_init(&url, SH_HTTP_URL_MAX);
     sh_buf_addf(&url, "%s/res/v1/web/search", a->base_url);
     add_query(&url, "q", sh_json_get_str(a->args, "query"));
@@ -153,7 +153,7 @@ void sh_search_config_done(struct sh_tools *t) {
 static json_t *plain(struct sh_str s, size_t most) {
     static const char *const entities[][2] = {{"&amp;", "&"},   {"&lt;", "<"},   {"&gt;", ">"},
                                               {"&quot;", "\""}, {"&#x27;", "'"}, {"&#39;", "'"}};
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, s.len * 3 + 1);
     size_t count = 0;
     bool blank = false;
@@ -233,7 +233,7 @@ static void fail_status(struct search_run *run, int status, struct sh_str body, 
     const struct sh_search_config *c = &run->base.tools->search;
     struct sh_err err = {0};
     char said[200];
-    sh_auto(sh_buf_done) struct sh_buf clean;
+    sh_auto(sh_buf_done) struct sh_buf clean = {0};
     sh_buf_init(&clean, 8192);
     sh_secret_redact(&run->key, sh_strn(body.p, body.len < 1000 ? body.len : 1000), &clean);
     snprintf(said, sizeof(said), "%s", clean.len ? clean.p : "");

@@ -94,7 +94,7 @@ json_t *sh_secret_clean(const struct sh_secret *s, json_t *owned) {
     if (!sh_secret_in(s, sh_str(text))) {
         return owned;
     }
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, strlen(text) * 3 + 1);
     sh_secret_redact(s, sh_str(text), &out);
     json_decref(owned);

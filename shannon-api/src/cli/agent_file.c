@@ -21,7 +21,7 @@ static bool is_binary(const struct sh_buf *b) {
 
 /* What the first bytes are, for the message. */
 static int not_wasm(const char *path, const struct sh_buf *b, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf hex;
+    sh_auto(sh_buf_done) struct sh_buf hex = {0};
     sh_buf_init(&hex, 64);
     sh_hex_encode(&hex, b->p, b->len < 4 ? b->len : 4);
     return sh_fail(
@@ -32,7 +32,7 @@ static int not_wasm(const char *path, const struct sh_buf *b, struct sh_err *err
 }
 
 int sh_agent_file_read(const char *path, struct sh_buf *out, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
     int rc = sh_input_read(path, SH_MODULE_BYTES_MAX, &bytes, err);
     if (rc < 0) {

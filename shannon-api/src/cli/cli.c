@@ -22,7 +22,7 @@ int sh_cli_parse(struct sh_common *common, const char *usage, const struct sh_fl
     int rc = sh_flags_parse(all, n_flags + SH_N(shared), argc, argv, &common->operands,
                             &common->help, &err);
     if (rc == 0 && common->help) {
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, 64 * SH_KIB);
         sh_flags_help(all, n_flags + SH_N(shared), &text);
         printf("usage: shannon %s\n\n%s", usage, text.p ? text.p : "");

@@ -273,7 +273,7 @@ int sh_client_upload(struct sh_client *c, const char *path, const char *content_
 
 int sh_client_call(struct sh_client *c, const char *method, const char *path,
                    const char *content_type, struct sh_str body, json_t **ret, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     json_t *value = NULL;
     sh_buf_init(&text, SH_JSON_TEXT_MAX + 1);
     int rc = sh_client_fetch(c, method, path, content_type, body, &text, err);

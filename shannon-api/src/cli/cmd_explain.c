@@ -104,7 +104,7 @@ static int take_record(struct explaining *x, const json_t *record) {
 /* A file is what it would be when registered: NAME.json beside it is its manifest, and rules that
  * speak of a name count when these very bytes are registered under it. */
 static int from_file(struct explaining *x, const char *path, const json_t *modules) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_auto(sh_json_done) json_t *manifest = NULL;
     char hex[SH_HASH_HEX_BYTES];
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
@@ -249,7 +249,7 @@ static void print_gets(const json_t *item) {
         struct sh_str host = sh_json_get_str(gets, "host");
         text = sh_asprintf("is %.*s", (int)host.len, host.p);
     } else if (sh_str_eqz(kind, "tool") && json_array_size(gets) > 0) {
-        sh_auto(sh_buf_done) struct sh_buf list;
+        sh_auto(sh_buf_done) struct sh_buf list = {0};
         sh_buf_init(&list, SH_MIB);
         sh_buf_adds(&list, "comes to");
         for (size_t i = 0; i < json_array_size(gets); i++) {

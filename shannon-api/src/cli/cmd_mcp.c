@@ -55,7 +55,7 @@ static void send_message(void *arg, void *channel, const json_t *message, bool l
     struct mcp *m = arg;
     (void)channel;
     if (message) {
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, 2 * SH_MCP_MESSAGE_MAX);
         sh_json_dump(message, &text);
         if (!text.failed) {

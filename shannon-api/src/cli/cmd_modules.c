@@ -36,7 +36,7 @@ static int upload(struct sh_client *c, struct sh_str bytes, const char *name, js
         sh_auto(sh_free_p) char *path = sh_asprintf("/api/v1/modules?name=%s", name);
         return sh_client_call(c, "POST", path, "application/octet-stream", bytes, ret, err);
     }
-    sh_auto(sh_buf_done) struct sh_buf encoded;
+    sh_auto(sh_buf_done) struct sh_buf encoded = {0};
     sh_buf_init(&encoded, SH_HTTP_MODULE_BODY_MAX);
     sh_base64_encode(&encoded, bytes.p, bytes.len);
     if (encoded.failed) {
@@ -45,7 +45,7 @@ static int upload(struct sh_client *c, struct sh_str bytes, const char *name, js
     sh_auto(sh_json_done) json_t *body =
         json_pack("{s:s, s:O, s:o}", "name", name, "manifest", manifest, "module",
                   sh_json_string(sh_buf_str(&encoded)));
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_HTTP_MODULE_BODY_MAX);
     sh_json_dump(body, &text);
     return text.failed ? sh_fail(err, SH_E_LIMIT, "the module is too large to be sent")
@@ -59,7 +59,7 @@ struct addition {
 
 static int add(struct sh_client *c, const struct sh_common *common, const struct addition *what,
                struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
     sh_auto(sh_json_done) json_t *manifest = NULL, *answer = NULL;
     struct sh_id id;

@@ -61,7 +61,7 @@ static int check_name(const char *name, struct sh_err *err) {
 
 /* `text` with every `what` replaced by the name; yours to free. */
 static char *named(const char *text, const char *what, const char *name) {
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     const char *hit;
 
     sh_buf_init(&out, 2 * FILE_BYTES_MAX);
@@ -89,7 +89,7 @@ static int write_new(const char *path, const char *text, struct sh_err *err) {
 }
 
 static int copy_file(struct project *p, const char *from, const char *to, bool fill) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     int rc;
 
     sh_buf_init(&bytes, FILE_BYTES_MAX + 1);

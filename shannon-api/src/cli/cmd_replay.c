@@ -18,7 +18,7 @@ static void print_line(const char *name, const json_t *value, size_t width) {
     if (!value || json_is_null(value)) {
         return;
     }
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_JSON_TEXT_MAX);
     if (json_is_string(value)) {
         sh_buf_add(&text, json_string_value(value), json_string_length(value));
@@ -42,7 +42,7 @@ static void print_seen(const json_t *seen) {
         printf("%-12s #%lld %s %s ", "request", (long long)sh_json_get_int(item, "ordinal", 0),
                json_string_value(json_object_get(item, "state")),
                json_string_value(json_object_get(item, "op")));
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, SH_JSON_TEXT_MAX);
         sh_json_dump(json_object_get(item, "args"), &text);
         sh_cli_print_text(stdout, sh_buf_str(&text), 120);

@@ -200,7 +200,7 @@ static int list_modules(struct running *run, json_t **ret) {
 static int add_remote(struct running *run, struct sh_str bytes, json_t *manifest, json_t **ret) {
     sh_auto(sh_json_done) json_t *body = NULL;
     sh_auto(sh_free_p) char *text = NULL;
-    sh_auto(sh_buf_done) struct sh_buf encoded;
+    sh_auto(sh_buf_done) struct sh_buf encoded = {0};
     sh_buf_init(&encoded, SH_HTTP_MODULE_BODY_MAX);
     if (manifest && !json_is_object(manifest)) {
         return sh_fail(&run->err, SH_E_INVAL, "the manifest: capabilities: expected an object");
@@ -256,7 +256,7 @@ static int is_named(struct running *run, struct sh_str bytes, bool *ret) {
 static int add_file(struct running *run, const char *path) {
     bool named = false;
     sh_auto(sh_json_done) json_t *manifest = NULL, *module = NULL;
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
     int rc = sh_agent_file_read(path, &bytes, &run->err);
     rc = rc < 0 ? rc : sh_app_manifest(path, &manifest, &run->err);

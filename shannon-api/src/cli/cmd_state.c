@@ -5,7 +5,7 @@
 
 /* Text as one segment of a path. */
 static char *escaped(const char *text) {
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, 16 * SH_KIB);
     for (const char *p = text; *p; p++) {
         bool plain = (*p >= 'a' && *p <= 'z') || (*p >= 'A' && *p <= 'Z') ||

@@ -133,7 +133,7 @@ static void print_lines(struct sh_str text) {
 
 int sh_cli_print_result(struct sh_client *c, const char *id, struct sh_err *err) {
     sh_auto(sh_free_p) char *path = sh_asprintf("/api/v1/tasks/%s/result", id);
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_PAYLOAD_MAX + 2);
     int rc = sh_client_fetch(c, "GET", path, NULL, (struct sh_str){0}, &text, err);
     if (rc == 0) {
@@ -207,7 +207,7 @@ static void print_event(const json_t *event, bool as_json) {
     printf("%6lld  %.23s  %-18s ", (long long)sh_json_get_int(event, "seq", 0),
            json_string_value(json_object_get(event, "timestamp")),
            json_string_value(json_object_get(event, "type")));
-    sh_auto(sh_buf_done) struct sh_buf body;
+    sh_auto(sh_buf_done) struct sh_buf body = {0};
     sh_buf_init(&body, SH_EVENT_BODY_MAX);
     sh_json_dump(json_object_get(event, "body"), &body);
     sh_cli_print_text(stdout, sh_buf_str(&body), 160);

@@ -121,7 +121,7 @@ static void body_text(const json_t *body, const struct sh_buf *input_text, struc
 int sh_join_start(struct sh_client *c, const json_t *body, const struct sh_buf *input_text,
                   struct sh_run_view *view, struct sh_join **ret, struct sh_err *err) {
     struct sh_join *j = sh_new(struct sh_join);
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     body_text(body, input_text, &text);
     static const char *const headers[] = {"Content-Type: application/json", NULL};
     struct sh_http_request request = {
@@ -276,7 +276,7 @@ static void give_on(struct sh_join *j) {
 
 static int give(void *arg, struct sh_str bytes, bool eof) {
     struct sh_join *j = arg;
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     if (j->chunk || j->full) {
         return j->full ? -SH_E_STATE : -SH_E_LIMIT;
     }

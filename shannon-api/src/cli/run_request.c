@@ -90,7 +90,7 @@ static int read_input(const struct sh_run_flags *f, struct sh_run_request *r, st
         r->input = json_object();
         return 0;
     }
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_PAYLOAD_MAX + 1);
     struct sh_err inner = {0};
     int rc = 0;

@@ -35,7 +35,7 @@ static void on_output(struct sh_run_view *v, const json_t *body) {
     uint64_t offset = (uint64_t)sh_json_get_int(body, "offset", 0);
     struct sh_str name = sh_json_get_str(body, "stream");
     stream = sh_str_eqz(name, "stderr") ? 2 : sh_str_eqz(name, "stdout") ? 1 : stream;
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_EVENT_BODY_MAX);
     if ((stream != 1 && stream != 2) ||
         sh_base64_decode(&bytes, sh_json_get_str(body, "data")) < 0) {

@@ -113,7 +113,7 @@ static json_t *payload_observed(struct sh_wire *w, const json_t *body, int64_t t
 }
 
 static json_t *payload_output(const json_t *body) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_EVENT_BODY_MAX);
     struct sh_str text = SH_STR("");
     if (sh_base64_decode(&bytes, sh_json_get_str(body, "data")) == 0) {

@@ -13,7 +13,7 @@ struct cut {
 
 static int cut(struct sh_request *r, struct sh_err *err) {
     struct sh_str value = {NULL, 0};
-    sh_auto(sh_buf_done) struct sh_buf rest;
+    sh_auto(sh_buf_done) struct sh_buf rest = {0};
 
     sh_buf_init(&rest, SH_HTTP_BODY_MAX);
     int rc = sh_json_cut(sh_buf_str(&r->body), "input", SH_INPUT_MAX, &value, &rest, err);

@@ -33,7 +33,7 @@ static bool is_json(const struct sh_request *r) {
 static void add_json(struct sh_request *r) {
     struct sh_err err = {0};
     sh_auto(sh_json_done) json_t *body = NULL;
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX);
     static const char *const known[] = {"name", "manifest", "module", "source", NULL};
     int rc = sh_json_parse(sh_buf_str(&r->body), SH_HTTP_MODULE_BODY_MAX, &body, &err);

@@ -82,7 +82,7 @@ static int unescape(struct sh_str text, bool plus, struct sh_buf *out, struct sh
 }
 
 int sh_request_segment(struct sh_str text, char **ret, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, 513);
     int rc = unescape(text, false, &out, err);
     if (rc == 0 && out.len == 0) {
@@ -97,7 +97,7 @@ int sh_request_segment(struct sh_str text, char **ret, struct sh_err *err) {
 static int query_pair(struct sh_request *r, struct sh_str pair, struct sh_err *err) {
     const char *equals = memchr(pair.p, '=', pair.len);
     size_t n = equals ? (size_t)(equals - pair.p) : pair.len;
-    sh_auto(sh_buf_done) struct sh_buf name, value;
+    sh_auto(sh_buf_done) struct sh_buf name = {0}, value = {0};
     sh_buf_init(&name, 256);
     sh_buf_init(&value, 64 * SH_KIB);
     int rc = unescape(sh_strn(pair.p, n), true, &name, err);

@@ -45,7 +45,7 @@ void sh_guests_end(struct sh_api *api) {
 static void submitted(void *arg, json_t *row, bool cached, const struct sh_err *err) {
     struct joining *j = arg;
     struct sh_request *r = j->r;
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     (void)cached;
     joining_free(j);
     if (err) {

@@ -102,7 +102,7 @@ static enum MHD_Result queue_file(struct sh_exchange *x) {
 }
 
 enum MHD_Result sh_exchange_error(struct sh_exchange *x, const struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, 64 * SH_KIB);
     json_t *json = sh_error_json(err);
     sh_json_dump(json, &text);

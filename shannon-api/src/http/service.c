@@ -36,7 +36,7 @@ static void engine_metrics(struct sh_buf *out, const json_t *stats) {
 }
 
 void sh_handle_metrics(struct sh_request *r) {
-    sh_auto(sh_buf_done) struct sh_buf out;
+    sh_auto(sh_buf_done) struct sh_buf out = {0};
     sh_buf_init(&out, SH_MIB);
     struct sh_app *app = r->api->app;
     json_t *stats = sh_engine_stats(app->engine);

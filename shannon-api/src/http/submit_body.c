@@ -228,7 +228,7 @@ static int read_priority(struct sh_submit_body *b, struct sh_err *err) {
 }
 
 static int check_input(const struct sh_submit_body *b, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_INPUT_MAX);
     sh_json_dump(b->input, &text);
     if (text.failed) {

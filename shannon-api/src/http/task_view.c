@@ -97,7 +97,7 @@ static json_t *result_json(const json_t *row) {
     if (text.len || !output || json_is_null(output)) {
         return sh_json_string(text);
     }
-    sh_auto(sh_buf_done) struct sh_buf dump;
+    sh_auto(sh_buf_done) struct sh_buf dump = {0};
     sh_buf_init(&dump, SH_EVENT_BODY_MAX);
     sh_json_dump(output, &dump);
     return sh_json_string(sh_buf_str(&dump));

@@ -384,7 +384,7 @@ void sh_handle_verify(struct sh_request *r) {
 void sh_handle_stdin(struct sh_request *r) {
     struct sh_err err = {0};
     sh_auto(sh_json_done) json_t *body = NULL;
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_MIB);
     int rc = sh_request_json(r, false, &body, &err);
     if (rc == 0) {

@@ -96,7 +96,7 @@ static void on_frame(void *arg, const struct sh_frame *frame) {
         s->closing = true;
         wslay_event_queue_close(s->ws, WSLAY_CODE_NORMAL_CLOSURE, NULL, 0);
     } else {
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, 2 * SH_EVENT_BODY_MAX);
         sh_frame_text(frame, &text);
         struct wslay_event_msg msg = {WSLAY_TEXT_FRAME, (const uint8_t *)text.p, text.len};
@@ -238,7 +238,7 @@ static const char *header(const struct sh_exchange *x, const char *name) {
 
 static int check_handshake(const struct sh_exchange *x, struct sh_err *err) {
     const char *key = header(x, "Sec-WebSocket-Key");
-    sh_auto(sh_buf_done) struct sh_buf nonce;
+    sh_auto(sh_buf_done) struct sh_buf nonce = {0};
     sh_buf_init(&nonce, 64);
     if (!has_token(header(x, "Upgrade"), "websocket") ||
         !has_token(header(x, "Connection"), "upgrade")) {
@@ -283,7 +283,7 @@ enum MHD_Result sh_websocket_open(struct sh_exchange *x) {
     if (check_handshake(x, &err) < 0) {
         return sh_exchange_error(x, &err);
     }
-    sh_auto(sh_buf_done) struct sh_buf accept;
+    sh_auto(sh_buf_done) struct sh_buf accept = {0};
     sh_buf_init(&accept, 64);
     accept_value(header(x, "Sec-WebSocket-Key"), &accept);
     struct opening *o = sh_new(struct opening);

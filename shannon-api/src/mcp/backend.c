@@ -141,7 +141,7 @@ static void run_remote(struct call *c) {
     sh_auto(sh_free_p) char *url = sh_asprintf("http://localhost%s", c->path);
     sh_auto(sh_free_p) char *key = sh_asprintf("Idempotency-Key: %s", c->key ? c->key : "");
     const char *const headers[] = {"Content-Type: application/json", c->key ? key : NULL, NULL};
-    sh_auto(sh_buf_done) struct sh_buf body;
+    sh_auto(sh_buf_done) struct sh_buf body = {0};
     sh_buf_init(&body, SH_HTTP_MODULE_BODY_MAX);
     if (c->body) {
         sh_json_dump(c->body, &body);

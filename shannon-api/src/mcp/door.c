@@ -56,7 +56,7 @@ static void send_on(void *arg, void *channel, const json_t *message, bool last) 
         c->pipe = sh_pipe_new(STREAM_MAX, on_gone, c);
     }
     if (message) {
-        sh_auto(sh_buf_done) struct sh_buf text;
+        sh_auto(sh_buf_done) struct sh_buf text = {0};
         sh_buf_init(&text, STREAM_MAX);
         sh_json_dump(message, &text);
         sh_pipe_event(c->pipe, sh_buf_str(&text));
@@ -90,7 +90,7 @@ static bool make_room(struct sh_mcp_server *server) {
 
 static struct session *session_new(struct sh_mcp_server *server, struct sh_err *err) {
     uint8_t bytes[24];
-    sh_auto(sh_buf_done) struct sh_buf hex;
+    sh_auto(sh_buf_done) struct sh_buf hex = {0};
     if (server->n >= SH_MCP_SESSIONS_MAX && !make_room(server)) {
         sh_fail(err, SH_E_RATE, "%d sessions are busy; end one of them", SH_MCP_SESSIONS_MAX);
         return NULL;

@@ -79,7 +79,7 @@ static void approvals_known(struct sh_mcp_call *call, json_t *body, const struct
 
 static void on_output(struct sh_mcp_call *call, const json_t *body) {
     size_t k = sh_json_get_int(body, "stream", 1) == 2 ? 1 : 0;
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_EVENT_BODY_MAX);
     if (sh_base64_decode(&bytes, sh_json_get_str(body, "data")) < 0) {
         return;
@@ -95,7 +95,7 @@ static void on_output(struct sh_mcp_call *call, const json_t *body) {
 
 static void on_emitted(struct sh_mcp_call *call, const json_t *body) {
     struct sh_str type = sh_json_get_str(body, "type");
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_EVENT_BODY_MAX);
     json_t *data = json_object_get(body, "data");
     if (data && !json_is_null(data)) {

@@ -30,7 +30,7 @@ static json_t *form(void) {
 static json_t *wording(const struct sh_mcp_call *call, const json_t *approval) {
     struct sh_str tool = sh_json_get_str(approval, "tool");
     struct sh_str agent = sh_json_get_str(approval, "agent");
-    sh_auto(sh_buf_done) struct sh_buf args;
+    sh_auto(sh_buf_done) struct sh_buf args = {0};
     sh_buf_init(&args, SH_EVENT_BODY_MAX);
     json_t *shown = json_object_get(approval, "args");
     sh_json_dump(shown ? shown : json_object_get(approval, "asks"), &args);

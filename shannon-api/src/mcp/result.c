@@ -52,7 +52,7 @@ static void set_result(json_t *to, const json_t *task, bool printed, bool *cut) 
     if (!result || (json_is_string(result) && json_string_length(result) == 0)) {
         return;
     }
-    sh_auto(sh_buf_done) struct sh_buf dump;
+    sh_auto(sh_buf_done) struct sh_buf dump = {0};
     sh_buf_init(&dump, RESULT_TEXT_MAX);
     sh_json_dump(result, &dump);
     if (dump.failed) {
@@ -137,7 +137,7 @@ static void as_text(const json_t *s, struct sh_buf *text) {
 
 void sh_mcp_answer_task(struct sh_mcp_call *call, const json_t *task) {
     char status[32];
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     status_text(task, status);
     json_t *s = structured(call, task, status);
     sh_buf_init(&text, SH_MIB);

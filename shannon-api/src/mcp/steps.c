@@ -248,7 +248,7 @@ static void listed(struct sh_mcp_call *call, json_t *body, const struct sh_err *
         return;
     }
     json_t *list = json_array();
-    sh_auto(sh_buf_done) struct sh_buf text;
+    sh_auto(sh_buf_done) struct sh_buf text = {0};
     sh_buf_init(&text, SH_MIB);
     json_array_foreach(json_object_get(body, "approvals"), i, item) {
         if (!call->task || sh_str_eqz(sh_json_get_str(item, "workflow_id"), call->task)) {

@@ -455,7 +455,7 @@ int sh_app_manifest(const char *agent_path, json_t **ret, struct sh_err *err) {
 
 static int register_file(struct sh_app *app, const char *path, const char *name,
                          const json_t *modules, struct sh_err *err) {
-    sh_auto(sh_buf_done) struct sh_buf bytes;
+    sh_auto(sh_buf_done) struct sh_buf bytes = {0};
     sh_buf_init(&bytes, SH_MODULE_BYTES_MAX + 1);
     int rc = sh_input_read(path, SH_MODULE_BYTES_MAX, &bytes, err);
     struct sh_hash hash;
