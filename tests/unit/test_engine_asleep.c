@@ -1,6 +1,7 @@
 /* A workflow that waits long holds no memory, and nobody sees a difference. */
 #include <stdio.h>
 
+#include "engine/index.h"
 #include "lib/check_main.h"
 #include "lib/engine_fixture.h"
 #include "lib/fake_tools.c"
@@ -332,27 +333,42 @@ START_TEST(sleepers_are_read_page_by_page) {
 }
 END_TEST
 
-/* Data of a version that kept no index: unfinished workflows are found by their rows, once. */
+/* Data of a version that kept no index: unfinished workflows are found by their rows, once, page
+ * by page, and nothing is written for those that are over. */
 START_TEST(data_without_an_index_gets_one) {
-    char key[300];
+    enum { N = 250 };
+    struct sh_put *puts = sh_new_array(struct sh_put, N);
+    char(*keys)[SH_INDEX_KEY_BYTES] = sh_calloc(N, sizeof(*keys));
+    json_t *over = json_pack("{s:s}", "status", "completed");
 
     memset(&f, 0, sizeof(f));
     fixture_open(&f, "old");
+    for (int i = 0; i < N; i++) { /* half of them before it, half behind it */
+        snprintf(keys[i], sizeof(keys[i]), "%c-%03d", i % 2 ? 'a' : 'z', i);
+        puts[i] = (struct sh_put){SH_TABLE_WORKFLOW, sh_str(keys[i]), over};
+    }
+    put_all(puts, N);
     sh_auto(sh_free_p) char *id = fixture_submit(&f, two_signals, NULL);
     fixture_run_ms(&f, 20);
     json_t *all = sh_twin_snapshot(sh_twin_named("old"));
-    snprintf(key, sizeof(key), "%s",
+    snprintf(keys[0], sizeof(keys[0]), "%s",
              json_object_iter_key(json_object_iter(json_object_get(all, "active"))));
     json_decref(all);
-    put_all((struct sh_put[]){{SH_TABLE_ACTIVE, sh_str(key), NULL},
+    put_all((struct sh_put[]){{SH_TABLE_ACTIVE, sh_str(keys[0]), NULL},
                               {SH_TABLE_META, SH_STR("index"), NULL}},
             2);
     fixture_stop_engine(&f);
     fixture_start_engine(&f);
+    all = sh_twin_snapshot(sh_twin_named("old"));
+    ck_assert_uint_eq(json_object_size(json_object_get(all, "active")), 1);
+    json_decref(all);
     ck_assert_int_eq(fixture_signal(&f, id, "go", NULL), 0);
     ck_assert_int_eq(fixture_signal(&f, id, "more", NULL), 0);
     assert_result(id, both_came);
     fixture_close(&f);
+    json_decref(over);
+    sh_free(keys);
+    sh_free(puts);
 }
 END_TEST
 

@@ -241,6 +241,44 @@ START_TEST(a_known_agent_is_not_looked_up_again) {
 }
 END_TEST
 
+static void on_refused(void *arg, json_t *value, const struct sh_err *err) {
+    struct sh_err *ret = arg;
+
+    ck_assert_ptr_null(value);
+    *ret = *err;
+    sh_loop_stop(f.loop);
+}
+
+static int refused(struct sh_str bytes, struct sh_err *ret) {
+    *ret = (struct sh_err){0};
+    sh_engine_module_add(f.engine, bytes, NULL, NULL, on_refused, ret);
+    sh_loop_run(f.loop);
+    return ret->code;
+}
+
+/* A script is not looked into when it is added: nothing else would see that its bytes are not all
+ * there, and an empty one would be kept under the hash of nothing. */
+START_TEST(a_script_is_added_whole_or_refused) {
+    struct sh_err err;
+    struct added whole = {0};
+    size_t n = SH_MODULE_BYTES_MAX + 1;
+    sh_auto(sh_free_p) char *text = sh_alloc(n);
+
+    fixture_open(&f, "script");
+    memset(text, '#', n);
+    ck_assert_int_eq(refused((struct sh_str){text, n}, &err), SH_E_LIMIT);
+    ck_assert_ptr_nonnull(strstr(err.message, "67108865"));
+    sh_fault_plan(1, true);
+    ck_assert_int_eq(refused((struct sh_str){text, 100}, &err), SH_E_NOMEM);
+    sh_fault_plan(0, false);
+    sh_engine_module_add(f.engine, (struct sh_str){text, n - 1}, NULL, NULL, on_value, &whole);
+    fixture_run(&f, &whole.done);
+    ck_assert_int_eq(sh_json_get_int(whole.value, "bytes", 0), SH_MODULE_BYTES_MAX);
+    json_decref(whole.value);
+    fixture_close(&f);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         a_module_whose_bytes_are_not_those_of_its_name_is_corrupt,
@@ -249,6 +287,7 @@ static Suite *suite(void) {
         a_name_is_listed_with_the_module_that_has_it_now,
         a_task_gets_the_agent_as_it_is_registered_now,
         a_known_agent_is_not_looked_up_again,
+        a_script_is_added_whole_or_refused,
         NULL,
     };
 

@@ -8,6 +8,7 @@
 
 #define INDEX_KEY "index"
 #define COUNT_KEY "asleep"
+#define PAGE 100 /* rows read at once: each may hold a result */
 
 static const char *const unfinished[] = {"running", "paused", "queued"};
 
@@ -148,13 +149,14 @@ void sh_index_read(struct sh_workflow *wf) {
 
 struct indexing {
     struct sh_engine *engine;
-    size_t status, offset;
+    char *read; /* the last row's key: the next page begins behind it */
     sh_store_done_fn cb;
     void *arg;
 };
 
 static void indexing_end(struct indexing *x, const struct sh_err *err) {
     x->cb(x->arg, err);
+    sh_free(x->read);
     sh_free(x);
 }
 
@@ -175,60 +177,55 @@ static void finished(void *arg, const struct sh_err *err) {
 }
 
 static void put_all(struct indexing *x, json_t *rows, sh_store_done_fn then) {
-    size_t n = json_array_size(rows);
-    struct sh_put *puts = sh_new_array(struct sh_put, n + 1);
-    char(*keys)[SH_INDEX_KEY_BYTES] = sh_calloc(n + 1, sizeof(*keys));
-    json_t **records = sh_new_array(json_t *, n + 1);
+    struct sh_put puts[PAGE + 1];
+    char keys[PAGE][SH_INDEX_KEY_BYTES];
+    json_t *records[PAGE + 1];
     struct sh_err err = {0};
-    int r;
+    size_t i, n = 0;
+    json_t *row;
 
-    for (size_t i = 0; i < n; i++) {
-        const json_t *row = json_array_get(rows, i);
-        sh_index_active_key(row, keys[i]);
-        records[i] = sh_index_active_record(row);
-        puts[i] = (struct sh_put){SH_TABLE_ACTIVE, sh_str(keys[i]), records[i]};
+    json_array_foreach(rows, i, row) {
+        if (sh_index_is_open(row)) {
+            sh_index_active_key(row, keys[n]);
+            records[n] = sh_index_active_record(row);
+            puts[n] = (struct sh_put){SH_TABLE_ACTIVE, sh_str(keys[n]), records[n]};
+            n++;
+        }
     }
     if (then == finished) {
         records[n] = json_pack("{s:i}", "version", 1);
         puts[n] = (struct sh_put){SH_TABLE_META, SH_STR(INDEX_KEY), records[n]};
         n++;
     }
-    r = sh_engine_append(x->engine, NULL, 0, puts, n, then, x, &err);
-    for (size_t i = 0; i < n; i++) {
-        json_decref(records[i]);
-    }
-    sh_free(records);
-    sh_free(keys);
-    sh_free(puts);
-    if (r < 0) {
+    if (n == 0) {
+        then(x, NULL);
+    } else if (sh_engine_append(x->engine, NULL, 0, puts, n, then, x, &err) < 0) {
         indexing_end(x, &err);
+    }
+    for (i = 0; i < n; i++) {
+        json_decref(records[i]);
     }
 }
 
 static void rows_listed(void *arg, json_t *records, size_t total, const struct sh_err *err) {
     struct indexing *x = arg;
+    size_t n = json_array_size(records);
 
     if (err) {
         indexing_end(x, err);
         return;
     }
-    x->offset += json_array_size(records);
-    if (x->offset >= total || json_array_size(records) == 0) {
-        x->offset = 0;
-        x->status++;
+    if (n > 0) {
+        const json_t *last = json_array_get(records, n - 1);
+        sh_free(x->read);
+        x->read = sh_strdup(json_string_value(json_object_get(last, "id")));
     }
-    put_all(x, records, page_indexed);
+    put_all(x, records, total < PAGE ? finished : page_indexed);
 }
 
 static void list_rows(struct indexing *x) {
-    if (x->status == sizeof(unfinished) / sizeof(unfinished[0])) {
-        put_all(x, NULL, finished);
-        return;
-    }
-    struct sh_store_filter f = {.member = {"status"},
-                                .value = {unfinished[x->status]},
-                                .offset = x->offset,
-                                .limit = SH_STORE_LIST_MAX};
+    struct sh_store_filter f = {.uncounted = true, .after = x->read, .limit = PAGE};
+
     sh_store_list(x->engine->store, SH_TABLE_WORKFLOW, &f, rows_listed, x);
 }
 

@@ -470,6 +470,20 @@ static void add_done(struct sh_job *job) {
     sh_store_get(a->engine->store, SH_TABLE_MODULE, sh_str(hex), add_known, a);
 }
 
+static int adding_copy(struct adding *a, struct sh_str bytes) {
+    sh_buf_init(&a->bytes, SH_MODULE_BYTES_MAX);
+    if (bytes.len > SH_MODULE_BYTES_MAX) {
+        return sh_fail(&a->err, SH_E_LIMIT, "the module has %zu bytes; at most %llu are taken",
+                       bytes.len, SH_MODULE_BYTES_MAX);
+    }
+    sh_buf_add(&a->bytes, bytes.p, bytes.len);
+    if (a->bytes.failed) {
+        return sh_fail(&a->err, SH_E_NOMEM, "no memory for a module of %zu bytes; try again later",
+                       bytes.len);
+    }
+    return 0;
+}
+
 void sh_engine_module_add(struct sh_engine *e, struct sh_str bytes, const char *name,
                           const json_t *manifest, sh_engine_json_fn cb, void *arg) {
     struct adding *a = sh_new(struct adding);
@@ -480,9 +494,8 @@ void sh_engine_module_add(struct sh_engine *e, struct sh_str bytes, const char *
     a->name = name ? sh_strdup(name) : NULL;
     a->manifest = manifest ? json_deep_copy(manifest) : NULL;
     a->script = sh_module_is_script(bytes);
-    sh_buf_init(&a->bytes, SH_MODULE_BYTES_MAX + 1);
-    sh_buf_add(&a->bytes, bytes.p, bytes.len);
-    a->job.work = sh_disk_check(e, &a->err) < 0 ? add_nothing : add_work;
+    a->job.work =
+        sh_disk_check(e, &a->err) < 0 || adding_copy(a, bytes) < 0 ? add_nothing : add_work;
     a->job.done = add_done;
     e->pins++;
     sh_loop_submit(e->loop, a->script ? SH_POOL_COMPUTE : SH_POOL_COMPILE, &a->job);
