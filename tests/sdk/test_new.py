@@ -51,7 +51,10 @@ class New(unittest.TestCase):
         self.assertIn(b"Next: cd ", done.stdout)
         compiler = [f"GO={toolchains.tinygo_program()}"] if language == "tinygo" else []
         self.make(*compiler)
-        self.make("test", *compiler)
+        for words in (1, 0):  # of the first test alone
+            done = self.try_make("test", *compiler)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            self.assertEqual(done.stderr.count("compiling for this machine"), words, done.stderr)
         model = ScriptedModel(self.folder, {"default": {"content": "It scatters."}})
         self.addCleanup(model.stop)
         said = self.make("run", "QUERY=Why \"blue\"?", *compiler, **model.environment())

@@ -219,6 +219,8 @@ START_TEST(run_flags_that_are_wrong_are_named) {
         {.f = {.fuel = "0"}, .flag = "--fuel"},
         {.f = {.fuel = "-1"}, .flag = "--fuel"},
         {.f = {.fuel = "ten"}, .flag = "--fuel"},
+        {.f = {.fuel = "18446744073709551615"}, .flag = "from 1 to 4611686018427387904"},
+        {.f = {.fuel = "000000000000000000000001234"}, .flag = "--fuel"},
         {.f = {.memory = "lots"}, .flag = "--memory"},
         {.f = {.timeout = "soon"}, .flag = "--timeout"},
     };

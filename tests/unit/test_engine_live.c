@@ -138,6 +138,9 @@ START_TEST(a_full_journal_ends_its_workflow_and_no_other) {
     row = fixture_wait(&f, full);
     ck_assert_str_eq(json_string_value(json_object_get(json_object_get(row, "error"), "code")),
                      "journal_limit");
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_object_get(json_object_get(row, "error"), "message")),
+               "limit of 65536 bytes; raise limits.journal"));
     json_decref(row);
     row = fixture_wait(&f, other);
     ck_assert_str_eq(json_string_value(json_object_get(row, "status")), "completed");

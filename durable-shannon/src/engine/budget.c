@@ -155,7 +155,7 @@ static void exceeded(struct sh_workflow *wf, const struct breach *b) {
         }
     }
     if (sh_journal_add(wf, "BudgetExceeded", body) == 0) {
-        sh_workflow_doom(wf, SH_E_JOURNAL, "the journal reached its size limit");
+        sh_workflow_journal_full(wf);
     }
     if (wf->over_budget) {
         sh_workflow_row_put(wf, "paused");

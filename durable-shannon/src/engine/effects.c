@@ -19,7 +19,7 @@ static bool mismatch(struct sh_workflow *wf, uint64_t seq, const char *what, str
 
 static bool add(struct sh_workflow *wf, const char *type, json_t *body) {
     if (sh_journal_add(wf, type, body) == 0) {
-        sh_workflow_doom(wf, SH_E_JOURNAL, "the journal reached its size limit");
+        sh_workflow_journal_full(wf);
         return false;
     }
     return true;

@@ -106,7 +106,7 @@ static void answer_end(struct answer *a) {
     wf->net.answered = a->w->call_number + 1;
     wf->net.waits = false;
     if (sh_journal_add(wf, "Observed", a->body) == 0) {
-        sh_workflow_doom(wf, SH_E_JOURNAL, "the journal reached its size limit");
+        sh_workflow_journal_full(wf);
     }
     sh_journal_commit(wf, NULL, NULL);
     sh_wall_update(wf);

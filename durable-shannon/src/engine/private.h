@@ -218,6 +218,7 @@ char *sh_workspace_path(const struct sh_workflow *wf);
 void sh_workflow_abandon(struct sh_workflow *wf, int code, const char *message);
 /* End it from outside, as soon as the loop has its agent and nothing stands in the middle. */
 void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message);
+void sh_workflow_journal_full(struct sh_workflow *wf); /* dooms: an event did not fit any more */
 /* Durable inputs, kept until the agent can be given them. */
 void sh_workflow_input(struct sh_workflow *wf, const struct sh_tape_item *item);
 bool sh_workflow_push_inputs(struct sh_workflow *wf); /* were there any? */

@@ -244,6 +244,16 @@ void sh_workflow_doom(struct sh_workflow *wf, int code, const char *message) {
     }
 }
 
+void sh_workflow_journal_full(struct sh_workflow *wf) {
+    char message[160];
+
+    snprintf(message, sizeof(message),
+             "the journal reached its limit of %llu bytes; raise limits.journal to allow more%s",
+             (unsigned long long)wf->journal.bytes_max,
+             wf->spec.caps.n_mounts ? ", or `capture` of a mount whose files are read" : "");
+    sh_workflow_doom(wf, SH_E_JOURNAL, message);
+}
+
 void sh_workflow_input(struct sh_workflow *wf, const struct sh_tape_item *item) {
     struct sh_input *in = sh_new(struct sh_input);
 

@@ -189,8 +189,10 @@ static int add_fuel(json_t *doc, const char *text, struct sh_err *err) {
     digits[n] = 0;
     char *end = NULL;
     unsigned long long fuel = strtoull(digits, &end, 10);
-    if (!isdigit((unsigned char)digits[0]) || *end || fuel == 0 || fuel > INT64_MAX) {
-        return sh_fail(err, SH_E_INVAL, "--fuel %.60s: expected a whole number above 0", text);
+    if (!isdigit((unsigned char)digits[0]) || *end || n + 1 == sizeof(digits) || fuel == 0 ||
+        fuel > INT64_MAX) {
+        return sh_fail(err, SH_E_INVAL, "--fuel %.60s: expected a whole number from 1 to %lld",
+                       text, (long long)INT64_MAX / 2 + 1);
     }
     json_object_set_new(object_of(doc, "limits"), "fuel", json_integer((json_int_t)fuel));
     return 0;

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 import unittest
 
 from model import Model
@@ -17,6 +18,12 @@ def shannon(*args, **environment):
     return subprocess.run([os.environ.get("SHANNON", "shannon"), *map(str, args), "--data-dir",
                            str(DATA)], capture_output=True, text=True, timeout=300,
                           env={**os.environ, **environment}, check=False)
+
+
+def setUpModule():
+    if not (DATA / "aot").exists():
+        print("compiling for this machine: only the first test here waits, some seconds for Python",
+              file=sys.stderr, flush=True)
 
 
 class Agent(unittest.TestCase):
