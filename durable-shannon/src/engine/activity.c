@@ -1,13 +1,10 @@
 /* See activity.h. The journal decides: a request that it knows is compared and, where it has an
- * outcome, never made again; a request without an outcome is made (again) under the same key. */
+ * outcome, never made again; a request without an outcome is made (again) under the same key.
+ * Whether it may exist is admit.h's, when its call leaves attempt.h's. */
 #include "engine/private.h"
 #include "engine/request.h"
 
 #include <stdio.h>
-
-#define RETRY_AFTER_MAX_MS 60000ULL
-#define LOOK_US 15000000LL /* the wall clock may be set: a time of day is looked at again */
-#define MUST_ASK 1         /* a person decides */
 
 void sh_activities_init(struct sh_activities *as) {
     *as = (struct sh_activities){0};
@@ -39,160 +36,6 @@ void sh_activities_stop(struct sh_workflow *wf) {
     while (!sh_list_empty(&wf->activities.list)) {
         activity_free(sh_container_of(wf->activities.list.next, struct sh_activity, link));
     }
-}
-
-/* A length of time, at least 1 ms, out of the arguments where it is there. */
-static int take_ms(struct sh_activity *a, const char *name, uint64_t *ret_ms, struct sh_err *err) {
-    json_t *ms = json_object_get(a->args, name);
-
-    if (ms && (!json_is_integer(ms) || json_integer_value(ms) < 1)) {
-        return sh_fail(err, SH_E_INVAL, "%s: expected an integer of at least 1", name);
-    }
-    *ret_ms = ms ? (uint64_t)json_integer_value(ms) : 0;
-    json_object_del(a->args, name);
-    return 0;
-}
-
-/* The options that any op takes are the engine's; the tool sees the rest. */
-static int take_options(struct sh_activity *a, struct sh_err *err) {
-    json_t *retry = json_object_get(a->args, "retry");
-
-    if ((retry && sh_retry_parse(retry, &a->retry, err) < 0) ||
-        take_ms(a, "timeout_ms", &a->timeout_ms, err) < 0 ||
-        take_ms(a, "heartbeat_timeout_ms", &a->heartbeat_ms, err) < 0) {
-        return -SH_E_INVAL;
-    }
-    if (a->heartbeat_ms && sh_child_op(a->tool) && sh_json_get_bool(a->args, "detached", false)) {
-        return sh_fail(err, SH_E_INVAL,
-                       "heartbeat_timeout_ms: nobody waits for a detached child; leave one of "
-                       "the two out");
-    }
-    if (a->heartbeat_ms && a->tool->kind != SH_TOOL_REMOTE && !sh_child_op(a->tool)) {
-        return sh_fail(err, SH_E_INVAL,
-                       "heartbeat_timeout_ms: \"%s\" gives no sign of life while it runs; leave it "
-                       "out, or start a sleep beside it and wait for either",
-                       a->tool->name);
-    }
-    a->at_most_once = sh_json_get_bool(
-        a->args, "at_most_once", a->tool->at_most_once && a->tool->at_most_once(a->tool, a->args));
-    json_object_del(a->args, "retry");
-    json_object_del(a->args, "at_most_once");
-    return 0;
-}
-
-static char *rule_for(const struct sh_workflow *wf, const char *tool, bool how) {
-    return sh_policy_tool_why(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, sh_str(tool),
-                              how);
-}
-
-/* What was asked for, which rule denied it, how the operator would grant it. */
-static int denied(const struct sh_workflow *wf, const char *tool, const char *why,
-                  struct sh_err *err) {
-    sh_auto(sh_free_p) char *rule = rule_for(wf, tool, true);
-
-    return sh_fail(err, SH_E_DENIED, "the tool \"%s\" is not granted to agent \"%s\": %s%s", tool,
-                   wf->spec.agent, rule, why);
-}
-
-/* The frozen capabilities and the policy in force, on one tool. 0, MUST_ASK, or -SH_E_DENIED. */
-static int may_call(const struct sh_workflow *wf, const struct sh_activity *a, const char *tool,
-                    struct sh_err *err) {
-    enum sh_verdict verdict =
-        sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, sh_str(tool));
-
-    if (!sh_capabilities_tool(&wf->spec.caps, sh_str(tool))) {
-        return denied(wf, tool,
-                      verdict == SH_ALLOW ? ", but this task was not given it: neither its request "
-                                            "nor the agent's manifest asks for it; add it there"
-                                          : "",
-                      err);
-    }
-    switch (verdict) {
-    case SH_ALLOW:
-        return 0;
-    case SH_DENY:
-        return denied(wf, tool, "", err);
-    case SH_ASK:
-        break;
-    }
-    switch (sh_approval_known(wf, a->ordinal, tool)) {
-    case SH_ASKED_ALLOW:
-        return 0;
-    case SH_ASKED_MUST_ASK:
-        return MUST_ASK;
-    case SH_ASKED_DENY:
-        break;
-    }
-    return denied(wf, tool, "; nobody has said yes", err);
-}
-
-static bool may_reach(void *arg, const struct sh_net_rule *what, bool written_out);
-static bool may_use(void *arg, struct sh_str tool);
-
-/* Nobody is asked to allow what cannot work, because it is not set up or leads nowhere. */
-static int can_work(struct sh_activity *a, struct sh_err *err) {
-    struct sh_tool_call call = {
-        .tool = a->tool, .args = a->args, .may_reach = may_reach, .may_use = may_use, .arg = a};
-
-    return a->tool->kind == SH_TOOL_REMOTE ? sh_tools_ready(a->wf->engine->config.tools, &call, err)
-                                           : 0;
-}
-
-/* Everything that is decided before an activity may exist. 0, MUST_ASK, or an error. */
-static int admit(struct sh_workflow *wf, struct sh_activity *a, const struct sh_request *rq,
-                 struct sh_err *err) {
-    const struct sh_limits *limits = &wf->spec.caps.limits;
-    int asked = 0;
-
-    if (rq->err.code) {
-        *err = rq->err;
-        return -err->code;
-    }
-    a->tool = sh_tools_find(wf->engine->config.tools, sh_str(rq->op));
-    if (!a->tool) {
-        return sh_fail(err, SH_E_UNKNOWN_TOOL, "there is no tool \"%.60s\"; see `shannon tools`",
-                       rq->op);
-    }
-    if (a->tool->capability) {
-        asked = may_call(wf, a, a->tool->capability, err);
-    } else if (strcmp(a->tool->name, "compensate") == 0) { /* asked for what it names */
-        asked = sh_activity_probe(wf, a->ordinal, a->args, err);
-    }
-    if (asked < 0) {
-        return asked;
-    }
-    if (a->ordinal >= limits->activities) {
-        return sh_fail(err, SH_E_ACTIVITIES, "activity %llu is over the limit of %llu",
-                       (unsigned long long)a->ordinal + 1, (unsigned long long)limits->activities);
-    }
-    if (json_is_object(a->args) && take_options(a, err) < 0) {
-        return -err->code;
-    }
-    return sh_tool_check(a->tool, a->args, err) < 0 || can_work(a, err) < 0 ? -err->code : asked;
-}
-
-int sh_activity_probe(struct sh_workflow *wf, uint64_t ordinal, const json_t *args,
-                      struct sh_err *err) {
-    json_t *inner = json_object_get(args, "args");
-    struct sh_activity a = {.wf = wf, .ordinal = ordinal};
-    int r = 0;
-
-    a.tool = sh_compensate_tool(args, err);
-    if (!a.tool) {
-        return -err->code;
-    }
-    a.args = inner ? json_deep_copy(inner) : json_object();
-    sh_retry_init(&a.retry);
-    if (a.tool->capability) {
-        r = may_call(wf, &a, a.tool->capability, err);
-    }
-    if (r >= 0 && ((json_is_object(a.args) && take_options(&a, err) < 0) ||
-                   sh_tool_check(a.tool, a.args, err) < 0 || can_work(&a, err) < 0)) {
-        r = -err->code;
-    }
-    sh_retry_done(&a.retry);
-    json_decref(a.args);
-    return r;
 }
 
 /* Has it an outcome that comes in a later event than its request? */
@@ -246,31 +89,14 @@ void sh_activity_succeed(struct sh_activity *a, json_t *result) {
     add_outcome(a, timer ? "TimerFired" : "ActivityCompleted", body);
 }
 
-static void attempt_again(struct sh_timer *t);
-
 void sh_activity_fail(struct sh_activity *a, const struct sh_err *why, bool retryable,
                       uint64_t retry_after_ms) {
     json_t *body = outcome_body(a);
 
     sh_timer_stop(&a->silence);
     json_object_set_new(body, "error", error_json(why, retryable));
-    if (retryable && !a->at_most_once && a->tool->retryable &&
-        sh_retry_goes_on(&a->retry, sh_code_info(why->code)->name, a->attempt)) {
-        uint64_t wait_ms = sh_retry_wait_ms(&a->retry, a->wf->spec.seed, a->ordinal, a->attempt);
-        uint64_t asked_ms =
-            retry_after_ms > RETRY_AFTER_MAX_MS ? RETRY_AFTER_MAX_MS : retry_after_ms;
-        wait_ms = asked_ms > wait_ms ? asked_ms : wait_ms;
-        json_object_set_new(body, "next_at_us",
-                            json_integer(sh_wall_us() + (int64_t)(wait_ms * 1000)));
-        if (sh_journal_add(a->wf, a->compensates ? "CompensationRetried" : "ActivityRetried",
-                           body) == 0) {
-            sh_workflow_doom(a->wf, SH_E_JOURNAL, "the journal limit leaves no room to retry");
-            return;
-        }
-        a->state = SH_ACTIVITY_BACKOFF;
-        a->wf->activities.n_remote--;
-        sh_timer_start(a->wf->engine->loop, &a->timer, wait_ms * 1000000, attempt_again);
-        sh_wall_update(a->wf);
+    if (retryable && sh_attempt_goes_on(a, why->code)) {
+        sh_attempt_retry(a, body, retry_after_ms);
         return;
     }
     if (!comes_later(a->tool)) {
@@ -279,187 +105,7 @@ void sh_activity_fail(struct sh_activity *a, const struct sh_err *why, bool retr
     add_outcome(a, "ActivityFailed", body);
 }
 
-static void call_done(void *arg, const struct sh_tool_outcome *outcome) {
-    struct sh_activity *a = arg;
-    struct sh_workflow *wf = a->wf;
-    struct sh_err err = {0};
-    char *text = outcome->result ? sh_json_text(outcome->result) : NULL;
-
-    a->run = NULL;
-    if (outcome->err) {
-        sh_activity_fail(a, outcome->err, outcome->retryable, outcome->retry_after_ms);
-    } else if (strlen(text) > SH_ACTIVITY_RESULT_MAX) {
-        sh_fail(&err, SH_E_LIMIT, "the result has %zu bytes, at most %llu can be taken",
-                strlen(text), SH_ACTIVITY_RESULT_MAX);
-        sh_activity_fail(a, &err, false, 0);
-    } else {
-        sh_activity_succeed(a, json_incref(outcome->result));
-    }
-    sh_free(text);
-    sh_journal_commit(wf, NULL, NULL);
-}
-
-static void call_delta(void *arg, struct sh_str text) {
-    struct sh_activity *a = arg;
-
-    sh_activity_alive(a);
-    sh_live_delta(a->wf, text, a->ordinal, a->attempt, a->delta_bytes);
-    a->delta_bytes += text.len;
-}
-
-static void call_alive(void *arg) {
-    sh_activity_alive(arg);
-}
-
-static void gone_silent(struct sh_timer *t) {
-    struct sh_activity *a = sh_container_of(t, struct sh_activity, silence);
-    struct sh_workflow *wf = a->wf;
-    struct sh_err err = {0};
-
-    sh_tool_cancel(a->run);
-    a->run = NULL;
-    sh_fail(&err, SH_E_TIMEOUT,
-            "no sign of life for %llu ms (heartbeat_timeout_ms); the attempt was given up",
-            (unsigned long long)a->heartbeat_ms);
-    sh_activity_fail(a, &err, true, 0);
-    sh_journal_commit(wf, NULL, NULL);
-}
-
-void sh_activity_alive(struct sh_activity *a) {
-    if (a->heartbeat_ms && a->state == SH_ACTIVITY_OUT) {
-        sh_timer_start(a->wf->engine->loop, &a->silence, a->heartbeat_ms * 1000000, gone_silent);
-    }
-}
-
-/* The frozen capabilities, and the policy in force, which may have become narrower since. */
-static bool may_reach(void *arg, const struct sh_net_rule *what, bool written_out) {
-    const struct sh_activity *a = arg;
-    const struct sh_workflow *wf = a->wf;
-
-    return sh_capabilities_net(&wf->spec.caps, what, written_out) &&
-           sh_policy_net(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, what, written_out) !=
-               SH_DENY;
-}
-
-static bool may_use(void *arg, struct sh_str tool) {
-    const struct sh_activity *a = arg;
-    const struct sh_workflow *wf = a->wf;
-
-    return sh_capabilities_tool(&wf->spec.caps, tool) &&
-           sh_policy_tool(wf->policy, sh_str(wf->spec.agent), &wf->spec.module, tool) == SH_ALLOW;
-}
-
-/* The call leaves. Nothing that the guest knew may still be on its way to disk (invariant 2). */
-static void call_out(struct sh_activity *a) {
-    struct sh_workflow *wf = a->wf;
-    struct sh_err err = {0};
-    struct sh_tool_call call = {.tool = a->tool,
-                                .args = a->args,
-                                .idempotency_key = a->key,
-                                .timeout_ms = a->timeout_ms,
-                                .on_delta = call_delta,
-                                .on_alive = call_alive,
-                                .may_reach = may_reach,
-                                .may_use = may_use,
-                                .done = call_done,
-                                .arg = a};
-
-    a->state = SH_ACTIVITY_OUT;
-    a->attempt++;
-    a->delta_bytes = 0;
-    wf->activities.n_remote++;
-    if (SH_FAULT(tool_call)) {
-        sh_fail(&err, SH_E_UNAVAILABLE, "the call did not leave, as a fault test asked");
-        sh_activity_fail(a, &err, true, 0);
-        sh_journal_commit(wf, NULL, NULL);
-        return;
-    }
-    if (sh_tools_call(wf->engine->config.tools, &call, &a->run, &err) < 0) {
-        sh_activity_fail(a, &err, false, 0);
-        sh_journal_commit(wf, NULL, NULL);
-        return;
-    }
-    sh_activity_alive(a);
-    sh_wall_update(wf);
-}
-
-static void attempt_again(struct sh_timer *t) {
-    struct sh_activity *a = sh_container_of(t, struct sh_activity, timer);
-
-    a->state = SH_ACTIVITY_READY;
-    sh_activities_dispatch(a->wf);
-}
-
-static void timer_fired(struct sh_timer *t) {
-    struct sh_activity *a = sh_container_of(t, struct sh_activity, timer);
-    struct sh_workflow *wf = a->wf;
-
-    sh_activity_succeed(a, json_pack("{s:I}", "slept_ms", (json_int_t)sh_sleep_ms(a)));
-    sh_journal_commit(wf, NULL, NULL);
-}
-
-static bool may_leave(const struct sh_workflow *wf, const struct sh_activity *a) {
-    /* at_most_once waits until its schedule is durable too, that is until no commit is on its way
-     */
-    return wf->journal.inputs_pending == 0 && !wf->paused && !wf->over_budget &&
-           !sh_disk_is_low(wf->engine) &&
-           wf->activities.n_remote < wf->spec.caps.limits.parallel_activities &&
-           (!a->at_most_once ||
-            (wf->journal.commits_pending == 0 && sh_list_empty(&wf->journal.draft)));
-}
-
-void sh_activities_dispatch(struct sh_workflow *wf) {
-    if (wf->phase == SH_PHASE_ENDING || wf->phase == SH_PHASE_ENDED || wf->engine->stopping) {
-        return;
-    }
-    /* A call that fails at once unlinks its activity: begin again after each. */
-    for (bool again = true; again;) {
-        again = false;
-        sh_list_each (node, &wf->activities.list) {
-            struct sh_activity *a = sh_container_of(node, struct sh_activity, link);
-            if (a->state == SH_ACTIVITY_READY && may_leave(wf, a)) {
-                call_out(a);
-                again = true;
-                break;
-            }
-        }
-    }
-}
-
 /* ---- operations that the engine answers ---- */
-
-static void look_at_the_clock(struct sh_timer *t) {
-    struct sh_activity *a = sh_container_of(t, struct sh_activity, timer);
-    int64_t left_us = a->due_us - sh_wall_us();
-
-    if (left_us <= 0) {
-        timer_fired(t);
-    } else {
-        sh_timer_start(a->wf->engine->loop, t,
-                       left_us < LOOK_US ? (uint64_t)left_us * 1000 : LOOK_US * 1000ULL,
-                       look_at_the_clock);
-    }
-}
-
-/* A relative sleep goes by the clock that nobody sets: where it slept before, and else, after a
- * restart, for what is left by the wall clock, never more than was asked for. */
-static void sleep_until(struct sh_activity *a, int64_t due_us) {
-    int64_t left_us = due_us - sh_wall_us(), most_us = sh_sleep_ms(a) * 1000, slept_us;
-    char name[24];
-
-    a->state = SH_ACTIVITY_OUT;
-    a->due_us = due_us;
-    if (json_object_get(a->args, "until")) {
-        sh_timer_start(a->wf->engine->loop, &a->timer, 0, look_at_the_clock);
-        return;
-    }
-    snprintf(name, sizeof(name), "%llu", (unsigned long long)a->ordinal);
-    slept_us = sh_moment_left_us(a->wf->engine, a->wf->slept, name);
-    left_us = slept_us != INT64_MAX ? slept_us : left_us;
-    left_us = left_us < most_us ? left_us : most_us;
-    sh_timer_start(a->wf->engine->loop, &a->timer, left_us > 0 ? (uint64_t)left_us * 1000 : 0,
-                   timer_fired);
-}
 
 static void run_engine_op(struct sh_activity *a) {
     const char *op = a->tool->name;
@@ -521,7 +167,7 @@ static void go(struct sh_activity *a, const struct sh_past_activity *past) {
     if (a->tool->kind == SH_TOOL_PURE) {
         run_pure(a);
     } else if (a->due_us != 0) {
-        sleep_until(a, a->due_us);
+        sh_sleep_run(a);
     } else if (a->tool->kind == SH_TOOL_ENGINE) {
         run_engine_op(a);
     } else if (past && a->at_most_once) {
@@ -534,8 +180,7 @@ static void go(struct sh_activity *a, const struct sh_past_activity *past) {
         int64_t left_us = past->next_at_us - sh_wall_us();
 
         left_us = left_us < past->backoff_us ? left_us : past->backoff_us; /* as for a sleep */
-        a->state = SH_ACTIVITY_BACKOFF;
-        sh_timer_start(a->wf->engine->loop, &a->timer, (uint64_t)left_us * 1000, attempt_again);
+        sh_attempt_later(a, (uint64_t)left_us);
     }
 }
 
@@ -577,7 +222,7 @@ static void ask(struct sh_activity *a, json_t *body) {
     const struct sh_tool *named =
         a->tool->capability ? a->tool : sh_compensate_tool(a->asked_args, NULL);
     const char *tool = named->capability;
-    sh_auto(sh_free_p) char *rule = rule_for(a->wf, tool, false);
+    sh_auto(sh_free_p) char *rule = sh_admit_rule(a->wf, tool, false);
 
     a->state = SH_ACTIVITY_ASKED;
     sh_approval_request(
@@ -602,11 +247,11 @@ static void activity_new(struct sh_workflow *wf, uint64_t ordinal, const struct 
     snprintf(a->key, sizeof(a->key), "%s:%llu", wf->id.s, (unsigned long long)ordinal);
     sh_list_push(&wf->activities.list, &a->link);
     wf->activities.n++;
-    r = admit(wf, a, rq, &err);
+    r = sh_admit(a, rq, &err);
     if (r < 0) {
         refuse(wf, json_incref(body), &err);
         activity_free(a);
-    } else if (r == MUST_ASK) {
+    } else if (r == SH_ADMIT_ASK) {
         ask(a, body);
     } else {
         begin(a, body, past);
@@ -619,30 +264,11 @@ static void compensate_now(struct sh_timer *t) {
     struct sh_workflow *wf = a->wf;
 
     if (a->tool->kind == SH_TOOL_REMOTE) {
-        attempt_again(t);
+        sh_attempt_now(a);
     } else {
         sh_kv_run(a);
         sh_journal_commit(wf, NULL, NULL);
     }
-}
-
-/* May it still be done? It was granted when it was registered, under the policy of then. */
-static int readmit(struct sh_activity *a, const json_t *item, struct sh_err *err) {
-    int r = 0;
-
-    a->tool = sh_compensate_tool(item, err);
-    if (!a->tool) {
-        return -err->code;
-    }
-    if (a->tool->capability) {
-        r = may_call(a->wf, a, a->tool->capability, err);
-    }
-    if (r == MUST_ASK) {
-        r = sh_fail(err, SH_E_DENIED, "the policy asks a person, and an end does not wait for one");
-    }
-    r = r < 0 ? r : take_options(a, err);
-    a->at_most_once = false; /* at least once, whatever the operation says of itself */
-    return r;
 }
 
 void sh_activity_compensate(struct sh_workflow *wf, const json_t *item) {
@@ -662,7 +288,7 @@ void sh_activity_compensate(struct sh_workflow *wf, const json_t *item) {
     snprintf(a->key, sizeof(a->key), "%s:c%llu", wf->id.s, (unsigned long long)a->ordinal);
     sh_list_push(&wf->activities.list, &a->link);
     wf->activities.n++;
-    if (readmit(a, item, &err) < 0) {
+    if (sh_admit_again(a, item, &err) < 0) {
         sh_compensate_outcome(wf, json_pack("{s:I, s:O, s:o}", "ordinal", (json_int_t)a->ordinal,
                                             "op", json_object_get(item, "op"), "error",
                                             error_json(&err, false)));

@@ -62,8 +62,6 @@ void sh_activities_stop(struct sh_workflow *wf); /* cancel all */
 /* The agent asked. Matches history, else journals and goes. false: nondeterminism, wf is ending. */
 bool sh_activity_start(struct sh_workflow *wf, uint64_t ordinal, struct sh_str op,
                        struct sh_str args);
-/* Inputs became durable: let READY activities leave. */
-void sh_activities_dispatch(struct sh_workflow *wf);
 /* The budget was raised: those that it stopped begin. */
 void sh_activities_resume(struct sh_workflow *wf);
 /* A person has answered; the activity may not have been asked for again yet, then nothing happens.
@@ -77,14 +75,8 @@ void sh_activity_refuse(struct sh_activity *a, const struct sh_err *why);
 /* The text a guest reads for an outcome event; the same live and in replay. */
 void sh_activity_result_text(const json_t *event_body, struct sh_buf *out);
 
-/* Would the operation that a `compensate` activity names be admitted now? Its tool, the policy, its
- * arguments. 0, positive where a person is to be asked, or the error. */
-int sh_activity_probe(struct sh_workflow *wf, uint64_t ordinal, const json_t *args,
-                      struct sh_err *err);
 /* Run a registered compensation: {ordinal, op, args, attempts?, next_at_us?}. */
 void sh_activity_compensate(struct sh_workflow *wf, const json_t *item);
-/* A sign of life of the attempt under way (heartbeat_timeout_ms): bytes came, a child went on. */
-void sh_activity_alive(struct sh_activity *a);
 
 /* kv.c: the durable memory of a session */
 void sh_kv_run(struct sh_activity *a);
@@ -93,8 +85,10 @@ void sh_kv_run(struct sh_activity *a);
 int sh_sleep_due(const struct sh_activity *a, int64_t now_us, int64_t *ret_due_us,
                  struct sh_err *err);
 int64_t sh_sleep_ms(const struct sh_activity *a);
+/* Sleep until a->due_us, then succeed. A relative sleep goes by the clock that nobody sets. */
+void sh_sleep_run(struct sh_activity *a);
 
-/* for activity.c and kv.c */
+/* for those that run an operation */
 void sh_activity_succeed(struct sh_activity *a, json_t *result); /* takes result */
 void sh_activity_fail(struct sh_activity *a, const struct sh_err *why, bool retryable,
                       uint64_t retry_after_ms);

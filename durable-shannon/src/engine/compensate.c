@@ -60,7 +60,7 @@ void sh_compensate_run(struct sh_activity *a) {
     if (n >= SH_COMPENSATIONS_MAX) {
         sh_fail(&err, SH_E_LIMIT, "compensate: %zu are registered, as many as may be", n);
     } else {
-        (void)sh_activity_probe(wf, a->ordinal, a->args, &err);
+        (void)sh_admit_probe(wf, a->ordinal, a->args, &err);
     }
     if (err.code) {
         sh_activity_fail(a, &err, false, 0);

@@ -14,8 +14,10 @@
 
 #include "engine/account.h"
 #include "engine/activity.h"
+#include "engine/admit.h"
 #include "engine/approval.h"
 #include "engine/asleep.h"
+#include "engine/attempt.h"
 #include "engine/blobs.h"
 #include "engine/budget.h"
 #include "engine/children.h"
