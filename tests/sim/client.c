@@ -6,9 +6,26 @@
 
 #include "sim/world.h"
 
-const char client_child[] = "(module\nprint in\nstart calculator {\"n\":3}\nwait any\n"
-                            "start sleep {\"ms\":2}\nwait any\nstart llm {\"child\":1}\nwait any\n"
-                            "input\n";
+/* Each but the first starts others that come before it; the engine allows four levels. */
+const struct client_agent client_agents[] = {
+    {"child", "(module\nprint in\nstart calculator {\"n\":3}\nwait any\n"
+              "start sleep {\"ms\":2}\nwait any\nstart llm {\"child\":1}\nwait any\ninput\n"},
+    {"napper", "(module\nstart sleep {\"ms\":259200000}\nwait any\nsleep 70000\n"
+               "start llm {\"napper\":1}\nwait any\n"},
+    {"talker", "(module\nstart signal {\"name\":\"go\"}\nwait any\nprint told\n"},
+    {"broken", "(module\nstart compensate {\"op\":\"llm\",\"args\":{\"undo\":\"b\"}}\nwait any\n"
+               "start sleep {\"ms\":700}\nwait any\nexit 3\n"},
+    {"parent",
+     "(module\nstart workflow {\"agent\":\"napper\"}\nstart workflow {\"agent\":\"child\"}\n"
+     "wait 2\nwait 1\n"},
+    {"leaver",
+     "(module\nstart workflow {\"agent\":\"napper\"}\nstart workflow {\"agent\":\"talker\"}\n"
+     "wait 2\nexit 3\n"}, /* the other one is canceled, asleep or not */
+    {"grand",
+     "(module\nstart workflow {\"agent\":\"broken\"}\nstart workflow {\"agent\":\"parent\"}\n"
+     "start workflow {\"agent\":\"talker\"}\nwait 3\nwait 2\nwait 1\n"},
+    {NULL, NULL},
+};
 
 #define KEY_KEPT_US 80000000000LL /* less than the day that is promised */
 
@@ -67,6 +84,26 @@ static void parallel(struct writing *w) {
     }
 }
 
+/* Children at once, waited for in some order. */
+static void family(struct writing *w) {
+    unsigned n = 1 + (unsigned)world_random(4), first = w->handle, kinds = 0;
+    bool back = world_random(2);
+
+    while (client_agents[kinds].name) {
+        kinds++;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        const char *agent = client_agents[world_random(kinds)].name;
+        sh_buf_addf(w->to, "start workflow {\"agent\":\"%s\",\"query\":\"%u\"}\n", agent,
+                    w->number++);
+        w->handle++;
+    }
+    w->c->talks = true; /* some of them, or of theirs */
+    for (unsigned i = 0; i < n; i++) {
+        sh_buf_addf(w->to, "wait %u\n", back ? first + n - 1 - i : first + i);
+    }
+}
+
 static void block(struct writing *w) {
     switch (world_random(9)) {
     case 0:
@@ -99,18 +136,23 @@ static void block(struct writing *w) {
     }
 }
 
-void client_make(struct client *c, unsigned number) {
+void client_make(struct client *c, unsigned number, bool families) {
     struct sh_buf text;
     struct writing w = {c, &text, 1, 1};
 
     memset(c, 0, sizeof(*c));
     c->number = number;
-    c->checkpoints = world_random(4) == 0;
+    c->checkpoints = !families && world_random(4) == 0;
+    c->cancels = families && world_random(4) == 0;
     c->told = json_array();
     sh_buf_init(&text, SH_MIB);
     sh_buf_addf(&text, "(module\nprint %u\n", number);
     for (uint64_t n = 1 + world_random(7); n > 0; n--) {
-        block(&w);
+        if (families && world_random(2)) {
+            family(&w);
+        } else {
+            block(&w);
+        }
     }
     if (c->checkpoints) {
         c->updates =
@@ -232,6 +274,49 @@ static void send_update(struct client *c, struct sh_engine *e) {
     json_decref(payload);
 }
 
+/* ---- the members of its family ---- */
+
+static void on_talk(void *arg, json_t *value, const struct sh_err *err) {
+    (void)value;
+    (void)err; /* it has ended, or hears it again */
+    answered(arg);
+}
+
+static void on_family(void *arg, json_t *list, const struct sh_err *err) {
+    struct client *c = arg;
+    json_t *tasks = json_object_get(list, "tasks");
+    const json_t *row =
+        err ? NULL : json_array_get(tasks, world_random(json_array_size(tasks) + 1));
+    struct sh_engine *e = c->engine;
+
+    answered(c);
+    if (row && !json_object_get(row, "completed_at")) {
+        struct sh_update u = {.name = SH_STR("go"), .id = SH_STR("once")};
+        ask(c);
+        sh_engine_update(e, sh_json_get_str(row, "id"), &u, on_talk, c);
+    }
+}
+
+/* To any of them: who does not wait for it keeps it. */
+static void talk(struct client *c, struct sh_engine *e) {
+    c->engine = e;
+    ask(c);
+    sh_engine_list_family(e, "root", sh_str(c->id), 0, 100, on_family, c);
+}
+
+static void on_canceled(void *arg, json_t *row, const struct sh_err *err) {
+    struct client *c = arg;
+
+    (void)row;
+    answered(c);
+    c->canceled = c->canceled || !err;
+}
+
+static void cancel(struct client *c, struct sh_engine *e) {
+    ask(c);
+    sh_engine_cancel(e, sh_str(c->id), "client", "it takes too long", on_canceled, c);
+}
+
 void client_act(struct client *c, struct sh_engine *e) {
     if (c->asking || (c->ended && world_random(4))) {
         return;
@@ -240,6 +325,10 @@ void client_act(struct client *c, struct sh_engine *e) {
         submit(c, e); /* again: it is the same task */
     } else if (c->acknowledged < c->updates && !c->ended && world_random(2)) {
         send_update(c, e);
+    } else if (c->talks && !c->ended && world_random(2)) {
+        talk(c, e);
+    } else if (c->cancels && !c->canceled && !c->ended && world_random(40) == 0) {
+        cancel(c, e);
     } else {
         ask(c); /* from the beginning at times: nothing that was told has changed */
         sh_engine_events(e, sh_str(c->id), world_random(3) ? json_array_size(c->told) : 0, 0,

@@ -13,14 +13,18 @@ struct client {
     char key[32], session[32];
     unsigned updates; /* how many the program waits for */
     bool checkpoints; /* it may begin anew: no handles by number */
+    bool talks;       /* members of its family wait for an update */
+    bool cancels;     /* at some time: how its run ends depends on when */
 
-    char id[SH_ID_MAX + 1]; /* once told */
-    json_t *told;           /* hashes of the events that were read */
-    int64_t submitted_us;   /* by the wall clock: keys are kept for a day */
-    unsigned acknowledged;  /* updates */
-    bool asking, ended;     /* one request at a time */
-    char *digest;           /* of the undisturbed run */
-    json_t *calm;           /* its journal */
+    char id[SH_ID_MAX + 1];   /* once told */
+    json_t *told;             /* hashes of the events that were read */
+    int64_t submitted_us;     /* by the wall clock: keys are kept for a day */
+    unsigned acknowledged;    /* updates */
+    bool asking, ended;       /* one request at a time */
+    bool canceled;            /* it was told so */
+    struct sh_engine *engine; /* that it asked last */
+    char *digest;             /* of the undisturbed run */
+    json_t *calm;             /* its journal */
 };
 
 /* Print what broke, the seed and the command that repeats it; then exit. */
@@ -32,12 +36,15 @@ void sim_fail(const char *format, ...) __attribute__((format(printf, 1, 2), nore
         }                                                                                          \
     } while (0)
 
-/* Draw a program. */
-void client_make(struct client *c, unsigned number);
+/* Draw a program; `families`: of children above all. */
+void client_make(struct client *c, unsigned number, bool families);
 void client_done(struct client *c);
-extern const char client_child[]; /* the agent "child" */
+struct client_agent {
+    const char *name, *program;
+};
+extern const struct client_agent client_agents[]; /* that programs start; the last is {NULL} */
 
-/* Do something of its own accord: submit, read on, send an update. */
+/* Do something of its own accord: submit, read on, send an update, cancel. */
 void client_act(struct client *c, struct sh_engine *e);
 /* Requests that have not been answered. */
 unsigned clients_waiting(void);

@@ -5,8 +5,10 @@
  * the run digest of the undisturbed run; every request is answered once, also by an engine that
  * stops.
  *
- *   sim [--seed N] [--count N] [--seconds N]
+ *   sim [--families] [--seed N] [--count N] [--seconds N]
  *
+ * --families: programs of children and grandchildren that sleep, wait for updates, fail and are
+ * canceled; beside the above, all of a family end, and nothing of it is left to be taken up.
  * Histories have the seeds N, N + 1, ...; a failure prints its own. */
 #include <ftw.h>
 #include <stdarg.h>
@@ -29,7 +31,7 @@ struct stats {
 static struct sim {
     uint64_t seed;
     const char *program;
-    bool disturbed, fatal;
+    bool families, disturbed, fatal;
     char dir[64];
     struct sh_loop *loop;
     struct sh_store *store;
@@ -95,7 +97,8 @@ void sim_fail(const char *format, ...) {
     }
     fprintf(stderr, "\n");
     show_journals();
-    fprintf(stderr, "repeat: %s --seed %llu\n", sim.program, (unsigned long long)sim.seed);
+    fprintf(stderr, "repeat: %s%s --seed %llu\n", sim.program, sim.families ? " --families" : "",
+            (unsigned long long)sim.seed);
     exit(1);
 }
 
@@ -303,7 +306,7 @@ static void check_client(struct client *c) {
     if (!sim.disturbed) {
         c->digest = sh_take(&digest);
         c->calm = journal_of(c->id);
-    } else if (strcmp(digest, c->digest) != 0) {
+    } else if (!c->cancels && strcmp(digest, c->digest) != 0) {
         json_t *journal = journal_of(c->id);
         show_journal("undisturbed", c->calm, 0, SIZE_MAX);
         show_journal("disturbed", journal, 0, SIZE_MAX);
@@ -313,13 +316,37 @@ static void check_client(struct client *c) {
 }
 
 /* A client that was told nothing for more than a day may have started another one. */
-static bool is_client(const json_t *id) {
+static bool is_client(const char *id) {
     for (unsigned i = 0; i < sim.n_clients; i++) {
-        if (strcmp(sim.clients[i].id, json_string_value(id)) == 0) {
+        if (strcmp(sim.clients[i].id, id) == 0) {
             return true;
         }
     }
     return false;
+}
+
+/* How many of all tasks, or of those that clients know with their families, have not ended. */
+static unsigned open_tasks(bool clients_only) {
+    sh_auto(sh_json_done) json_t *all = sh_twin_snapshot(sh_twin_named("sim"));
+    unsigned n = 0;
+    json_t *row;
+    const char *id;
+
+    json_object_foreach(json_object_get(all, "workflow"), id, row) {
+        const char *root = json_string_value(json_object_get(row, "root"));
+        n +=
+            !json_object_get(row, "completed_at") && (!clients_only || is_client(root ? root : id));
+    }
+    return n;
+}
+
+/* What an end means to the others of a family comes after it. */
+static void families_end(void) {
+    while (sim.families && open_tasks(true) > 0) {
+        for (int i = 0; i < 200; i++) {
+            turn();
+        }
+    }
 }
 
 static void check_children(void) {
@@ -330,13 +357,45 @@ static void check_children(void) {
     sh_engine_list(sim.engine, NULL, NULL, 0, 1000, on_json, &a);
     wait_for(&a, "all are listed");
     json_array_foreach(json_object_get(a.value, "tasks"), i, row) {
-        if (json_object_get(row, "parent") && is_client(json_object_get(row, "root"))) {
+        if (json_object_get(row, "parent") &&
+            is_client(json_string_value(json_object_get(row, "root")))) {
             SIM_CHECK(json_object_get(row, "completed_at") != NULL, "a child did not end");
             sh_auto(sh_free_p) char *digest =
                 verified(json_string_value(json_object_get(row, "id")));
         }
     }
     json_decref(a.value);
+}
+
+/* What a start would take up, or NULL. gives  its name, to be freed */
+static char *left_over(void) {
+    static const char *const tables[] = {"active", "wake", "wake_day"};
+    sh_auto(sh_json_done) json_t *all = sh_twin_snapshot(sh_twin_named("sim"));
+    json_t *record;
+    const char *key;
+
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++) {
+        json_object_foreach(json_object_get(all, tables[i]), key, record) {
+            return sh_asprintf("%s: %s", tables[i], key);
+        }
+    }
+    json_object_foreach(json_object_get(all, "meta"), key, record) {
+        if (strncmp(key, "family-", 7) == 0) {
+            return sh_asprintf("meta: %s", key);
+        }
+    }
+    return NULL;
+}
+
+/* Of a task whose client was never told of it there may be something. */
+static void check_nothing_left(void) {
+    if (open_tasks(false) == 0) {
+        for (int i = 0; i < 2000; i++) { /* records of ends are looked at after them */
+            turn();
+        }
+        sh_auto(sh_free_p) char *left = left_over();
+        SIM_CHECK(!left, "all have ended, but there is %s", left);
+    }
 }
 
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
@@ -357,12 +416,15 @@ static void run(uint64_t seed, bool disturbed) {
     SIM_CHECK(mkdtemp(sim.dir) != NULL, "no directory %s", sim.dir);
     SIM_CHECK(sh_loop_new(&sim.loop, &err) == 0, "%s", err.message);
     engine_start();
-    add_module(client_child, "child");
+    for (const struct client_agent *g = client_agents;
+         g->name && (sim.families || g == client_agents); g++) {
+        add_module(g->program, g->name);
+    }
     for (unsigned i = 0; i < sim.n_clients; i++) {
         struct client *c = &sim.clients[i];
 
         c->id[0] = '\0';
-        c->ended = false;
+        c->ended = c->canceled = false;
         c->acknowledged = 0;
         c->submitted_us = 0;
         c->tries = 0;
@@ -373,7 +435,9 @@ static void run(uint64_t seed, bool disturbed) {
     for (unsigned i = 0; i < sim.n_clients; i++) {
         check_client(&sim.clients[i]);
     }
+    families_end();
     check_children();
+    check_nothing_left();
     engine_stop();
     sh_twin_forget("sim");
     sim.loop = sh_loop_free(sim.loop);
@@ -385,7 +449,7 @@ static void history(uint64_t seed) {
     world_begin(seed);
     sim.n_clients = 1 + (unsigned)world_random(CLIENTS_MAX);
     for (unsigned i = 0; i < sim.n_clients; i++) {
-        client_make(&sim.clients[i], i);
+        client_make(&sim.clients[i], i, sim.families);
     }
     run(seed, false);
     run(seed, true);
@@ -423,8 +487,8 @@ static bool apart(uint64_t seed) {
     close(pipe_fd[0]);
     waitpid(child, &status, 0);
     if (!whole || status != 0) {
-        fprintf(stderr, "sim: failed (status %d): repeat with %s --seed %llu\n", status,
-                sim.program, (unsigned long long)seed);
+        fprintf(stderr, "sim: failed (status %d): repeat with %s%s --seed %llu\n", status,
+                sim.program, sim.families ? " --families" : "", (unsigned long long)seed);
         return false;
     }
     sim.stats.histories++;
@@ -457,8 +521,10 @@ int main(int argc, char **argv) {
             count = number(argv[++i]);
         } else if (strcmp(argv[i], "--seconds") == 0) {
             seconds = number(argv[++i]);
+        } else if (strcmp(argv[i], "--families") == 0) {
+            sim.families = true;
         } else {
-            fprintf(stderr, "usage: sim [--seed N] [--count N] [--seconds N]\n");
+            fprintf(stderr, "usage: sim [--families] [--seed N] [--count N] [--seconds N]\n");
             return 2;
         }
     }

@@ -73,8 +73,8 @@ static void add_cancel(struct sh_workflow *wf, const char *by, const char *reaso
 }
 
 void sh_workflow_cancel(struct sh_workflow *wf, const char *by, const char *reason) {
-    if (!wf->cancel_requested && wf->phase < SH_PHASE_ENDING && !wf->leaving &&
-        !wf->engine->stopping) {
+    if (!wf->cancel_requested && wf->phase < SH_PHASE_COMPENSATING && !wf->leaving &&
+        !wf->engine->stopping) { /* once it compensates, how it ends is journaled */
         add_cancel(wf, by, reason);
         sh_journal_commit(wf, NULL, NULL);
     }

@@ -208,7 +208,14 @@ bool sh_end_is_the_hosts(int code) {
     return code == SH_E_NOMEM || code == SH_E_NOSPC || code == SH_E_IO || code == SH_E_UNAVAILABLE;
 }
 
+/* Its journal has a cancel: perhaps one that is not durable yet, so that nobody has seen it; but a
+ * replay will, and it comes before the end. */
+static bool is_canceled(const struct sh_workflow *wf) {
+    return wf->cancel_requested || (!wf->verify && json_object_get(wf->row, "cancel"));
+}
+
 void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) {
+    bool canceled = is_canceled(wf);
     json_t *body;
 
     if (sh_end_is_the_hosts(end->code)) {
@@ -218,15 +225,14 @@ void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end) 
     if (left_over(wf) || sh_budget_rests(wf, end)) {
         return;
     }
-    if (end->code == SH_OK || wf->cancel_requested) {
+    if (end->code == SH_OK || canceled) {
         body = json_pack("{s:i, s:o}", "exit_status", end->exit_status, "result", result_text(wf));
         if (wf->output) {
             json_object_set(body, "output", wf->output);
         } else if (wf->output_kept.bytes > 0) {
             json_object_set_new(body, SH_OUTPUT_KEPT, sh_payload_json(&wf->output_kept));
         }
-        end_with(wf, wf->cancel_requested ? "WorkflowCancelled" : "WorkflowCompleted", body,
-                 end->code);
+        end_with(wf, canceled ? "WorkflowCancelled" : "WorkflowCompleted", body, end->code);
         return;
     }
     body = failure_body(end->code, end->message,

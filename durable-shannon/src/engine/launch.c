@@ -127,8 +127,10 @@ static void grace_over(struct sh_timer *t) {
 }
 
 void sh_workflow_grace(struct sh_workflow *wf) {
-    sh_timer_start(wf->engine->loop, &wf->grace_timer, wf->engine->config.cancel_grace_ms * 1000000,
-                   grace_over);
+    if (!wf->leaving) { /* a commit that a stop did not wait for: nobody would stop the timer */
+        sh_timer_start(wf->engine->loop, &wf->grace_timer,
+                       wf->engine->config.cancel_grace_ms * 1000000, grace_over);
+    }
 }
 
 static void launch_done(struct sh_job *job) {

@@ -3,7 +3,8 @@
 #include "engine/private.h"
 
 static bool counts(const struct sh_workflow *wf) {
-    return !wf->paused && !wf->over_budget && !wf->verify && !sh_disk_is_low(wf->engine) &&
+    return !wf->leaving && !wf->paused && !wf->over_budget && !wf->verify &&
+           !sh_disk_is_low(wf->engine) &&
            (wf->phase == SH_PHASE_RUNNABLE ||
             (wf->phase == SH_PHASE_HELD &&
              (wf->activities.n_remote > 0 || wf->slowed || wf->net.waits)));
