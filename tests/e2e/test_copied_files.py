@@ -100,6 +100,20 @@ class CopiedFiles(unittest.TestCase):
         self.assertNotIn("open.copy.kept", seen)
         self.assertIn("read", seen)
 
+    def test_a_file_too_long_to_be_copied_costs_the_journal_little(self):
+        large = LARGE * 30  # 7.8 MB, read 4 KiB at a time
+        self.write(SMALL, large)
+        mount = {"host": str(self.notes), "guest": "/notes", "capture": "64KiB"}
+        given = self.folder / "capabilities.json"
+        given.write_text(json.dumps({"capabilities": {"filesystem": [mount],
+                                                      "limits": {"journal": "128KiB"}}}))
+        result = self.run_agent("--capabilities", given)
+        self.assertEqual(result["result"], line(SMALL) + "\n" + line(large))
+        self.assertIn("read.ahead.kept", kinds(self.events(result["task_id"])))
+        (self.notes / "large").unlink()
+        done = shannon("verify", "--json", result["task_id"], "--data-dir", self.data, check=0)
+        self.assertTrue(json.loads(done.stdout)["ok"])
+
 
 if __name__ == "__main__":
     unittest.main()

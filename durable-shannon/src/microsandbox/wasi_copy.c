@@ -7,7 +7,7 @@
  * longer than the mount captures, or past what one agent may keep, are read as they are ("open").
  *
  * A guest that opens the same file to change it expects to read what it wrote: the copies of it end
- * there, and while it is open no new one is made. */
+ * there, and while it is open no new one is made. The same holds for what wasi_ahead.c has read. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -18,7 +18,7 @@ enum { SHORT_MAX = SH_KEPT_MIN - 256 }; /* with the rest of the answer, below wh
 
 static struct sh_vfs_grant ours = {.root = -1, .local = true}; /* the calls are on files of ours */
 
-static bool open_to_change(const struct sh_wasi *w, const struct sh_vfs_grant *g, uint64_t ino) {
+bool sh_wasi_open_to_change(const struct sh_wasi *w, const struct sh_vfs_grant *g, uint64_t ino) {
     for (size_t i = 0; i < w->cap_fds; i++) {
         const struct sh_desc *d = w->fds[i];
 
@@ -33,7 +33,7 @@ static bool open_to_change(const struct sh_wasi *w, const struct sh_vfs_grant *g
 bool sh_wasi_copies(const struct sh_wasi *w, const struct sh_vfs_grant *g,
                     const struct sh_vfs_how *how, const struct sh_vfs_stat *st) {
     return g->observe && g->capture && w->g->config->blobs && st->type == SH_VFS_FILE &&
-           !how->write && !how->trunc && !how->create && !open_to_change(w, g, st->ino);
+           !how->write && !how->trunc && !how->create && !sh_wasi_open_to_change(w, g, st->ino);
 }
 
 int sh_wasi_copy(struct sh_wasi *w, struct sh_vfs_grant *g, struct sh_vfs_opened *host,
@@ -160,7 +160,7 @@ static int copy_open(struct sh_wasi *w, struct sh_copy *copy) {
     return rc;
 }
 
-static void give(struct sh_wasi *w, size_t n, const char *from) {
+void sh_wasi_give(struct sh_wasi *w, size_t n, const char *from) {
     for (size_t i = 0; i < n; i++) {
         memcpy(w->iov[i].iov_base, from, w->iov[i].iov_len);
         from += w->iov[i].iov_len;
@@ -179,7 +179,7 @@ int sh_wasi_copy_read(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byt
     bytes = bytes < copy->len - offset ? bytes : (size_t)(copy->len - offset);
     n = sh_wasi_cut(w, n, bytes);
     if (copy->kind == COPY_BYTES) {
-        give(w, n, copy->bytes + offset);
+        sh_wasi_give(w, n, copy->bytes + offset);
         *ret = (uint32_t)bytes;
         return E_OK;
     }
@@ -210,6 +210,7 @@ void sh_wasi_copies_end(struct sh_wasi *w, const struct sh_vfs_grant *g, uint64_
 
         if (d && d->kind == DESC_FILE && d->grant == g && d->seen.ino == ino) {
             sh_copy_done(w, &d->copy);
+            sh_ahead_done(w, &d->ahead);
         }
     }
 }

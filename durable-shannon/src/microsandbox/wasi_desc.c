@@ -29,6 +29,7 @@ struct sh_desc *sh_desc_new(enum sh_desc_kind kind) {
 
     d->kind = kind;
     d->host = -1;
+    d->ahead.next = UINT64_MAX;
     return d;
 }
 
@@ -38,6 +39,7 @@ void sh_desc_free(struct sh_wasi *w, struct sh_desc *d) {
     }
     sh_desc_forget_listing(w, d);
     sh_copy_done(w, &d->copy);
+    sh_ahead_done(w, &d->ahead);
     sh_wasi_close_host(w, d->grant, d->host);
     if (d->node) {
         sh_vfs_node_unref(d->grant->space, d->node);

@@ -41,6 +41,14 @@ struct sh_copy {
     bool touched;        /* the guest has set its times since */
 };
 
+/* A piece of a long file, read before it was asked for; see wasi_ahead.c. */
+struct sh_ahead {
+    char *bytes; /* or NULL */
+    uint64_t at; /* where in the file they begin */
+    size_t len;
+    uint64_t next; /* where the last read ended; UINT64_MAX: there was none */
+};
+
 /* A connection, as the guest knows it; see wasi_net.c. */
 struct sh_net_conn {
     uint64_t id;      /* the call that opened it */
@@ -67,6 +75,7 @@ struct sh_desc {
     bool follow;
     struct sh_vfs_node *node; /* workspace */
     struct sh_copy copy;
+    struct sh_ahead ahead;
     struct sh_vfs_stat seen; /* as the guest saw it last (observing grants) */
     char *preopen;           /* name, or NULL */
     struct {                 /* directory listing, see wasi_dir.c */

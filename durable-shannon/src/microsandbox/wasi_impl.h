@@ -9,11 +9,12 @@
 #include "microsandbox/wasi_desc.h"
 
 enum {
-    WASI_IO_MAX = 16 * 1024 * 1024,       /* bytes of one file call: it cannot be interrupted */
-    WASI_READ_MAX = 1024 * 1024,          /* bytes of one read that is recorded */
-    WASI_SEEN_MAX = 64 * 1024,            /* bytes of one piece of input or output */
-    WASI_RECORD_MAX = 4 * 1024 * 1024,    /* one observation: half an event body */
-    WASI_COPIES_MAX = 16 * 1024 * 1024,   /* short files copied into memory, for all descriptors */
+    WASI_IO_MAX = 16 * 1024 * 1024,     /* bytes of one file call: it cannot be interrupted */
+    WASI_READ_MAX = 1024 * 1024,        /* bytes of one read that is recorded */
+    WASI_SEEN_MAX = 64 * 1024,          /* bytes of one piece of input or output */
+    WASI_RECORD_MAX = 4 * 1024 * 1024,  /* one observation: half an event body */
+    WASI_COPIES_MAX = 16 * 1024 * 1024, /* copied or read ahead into memory, for all descriptors */
+    WASI_AHEAD_MAX = 512 * 1024,        /* read ahead of one file: a file of its own, and a sync */
     WASI_LISTINGS_MAX = 32 * 1024 * 1024, /* listings kept for all descriptors, but for one */
 };
 
@@ -45,7 +46,7 @@ struct sh_wasi {
     } room;
     struct sh_buf given; /* written to /dev/output, while it is open */
     bool giving;
-    size_t copies; /* bytes held by COPY_BYTES */
+    size_t copies; /* bytes held by COPY_BYTES, and read ahead */
     struct iovec *iov;
     size_t cap_iov;
     uint8_t *scratch; /* WASI_SEEN_MAX bytes */
@@ -128,7 +129,18 @@ int sh_wasi_copy_read(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byt
                       uint32_t *ret);
 /* The guest opened this file to change it: from now on those who read it see the file itself. */
 void sh_wasi_copies_end(struct sh_wasi *w, const struct sh_vfs_grant *g, uint64_t ino);
+/* Does the guest have this file open so that it may change it? */
+bool sh_wasi_open_to_change(const struct sh_wasi *w, const struct sh_vfs_grant *g, uint64_t ino);
+void sh_wasi_give(struct sh_wasi *w, size_t n, const char *from); /* fills n parts of w->iov */
 void sh_copy_done(struct sh_wasi *w, struct sh_copy *c);
+
+/* --- wasi_ahead.c --- */
+/* Is this read of a file that is recorded one of those that follow each other? */
+bool sh_wasi_reads_ahead(struct sh_wasi *w, const struct sh_desc *d, size_t bytes, uint64_t offset);
+/* It is: errno, PENDING or END; at most `bytes` into w->iov. */
+int sh_wasi_read_ahead(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes,
+                       uint64_t offset, uint32_t *ret);
+void sh_ahead_done(struct sh_wasi *w, struct sh_ahead *h);
 
 /* --- wasi_file.c --- */
 /* Carry out a call on files: 0 with the answer in c; PENDING; or END, the host failed us. The same
@@ -160,6 +172,9 @@ int sh_wasi_mounts(struct sh_wasi *w, struct sh_err *err);
 int sh_wasi_vectors(struct sh_wasi *w, const struct sh_mem *m, uint64_t ptr, uint64_t count,
                     size_t *ret_n, size_t *ret_bytes);
 size_t sh_wasi_cut(struct sh_wasi *w, size_t n, size_t bytes); /* w->iov; the parts left */
+/* The host's part of a read, into n parts of `iov`, `bytes` together. errno, PENDING or END. */
+int sh_wasi_read_host(struct sh_wasi *w, struct sh_desc *d, struct iovec *iov, size_t n,
+                      size_t bytes, uint64_t offset, size_t *ret);
 extern sh_wasi_fn sh_wasi_fd_read, sh_wasi_fd_pread, sh_wasi_fd_write, sh_wasi_fd_pwrite,
     sh_wasi_fd_seek, sh_wasi_fd_tell;
 

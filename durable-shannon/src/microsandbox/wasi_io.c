@@ -96,13 +96,12 @@ static void record_vector(struct sh_wasi *w, size_t n, size_t bytes) {
     }
 }
 
-/* The host's part of a read, into the guest's vector. errno, PENDING or END. */
-static int read_host(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t bytes, uint64_t offset,
-                     size_t *ret) {
+int sh_wasi_read_host(struct sh_wasi *w, struct sh_desc *d, struct iovec *iov, size_t n,
+                      size_t bytes, uint64_t offset, size_t *ret) {
     int fd = sh_wasi_host(w, d), rc;
     struct sh_vfs_call c = sh_wasi_call(d->grant, SH_VFS_READ, fd, NULL);
 
-    c.iov = w->iov;
+    c.iov = iov;
     c.n_iov = n;
     c.bytes = bytes;
     c.offset = offset;
@@ -126,7 +125,7 @@ static int read_seen(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
         size_t got;
 
         n = sh_wasi_cut(w, n, want);
-        error = read_host(w, d, n, want, offset, &got);
+        error = sh_wasi_read_host(w, d, w->iov, n, want, offset, &got);
         if (error < 0) {
             return error;
         }
@@ -169,9 +168,13 @@ static int file_read(struct sh_wasi *w, struct sh_desc *d, size_t n, size_t byte
         return sh_wasi_copy_read(w, d, n, bytes, offset, ret);
     }
     if (d->grant->observe) {
-        return read_seen(w, d, n, bytes, offset, ret);
+        rc = sh_wasi_reads_ahead(w, d, bytes, offset)
+                 ? sh_wasi_read_ahead(w, d, n, bytes, offset, ret)
+                 : read_seen(w, d, n, bytes, offset, ret);
+        d->ahead.next = rc ? d->ahead.next : offset + *ret;
+        return rc;
     }
-    rc = read_host(w, d, n, bytes, offset, &got);
+    rc = sh_wasi_read_host(w, d, w->iov, n, bytes, offset, &got);
     *ret = (uint32_t)got;
     return rc;
 }
