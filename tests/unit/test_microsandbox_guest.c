@@ -294,6 +294,21 @@ START_TEST(verify_ends_at_an_observation_that_is_not_on_the_tape) {
 }
 END_TEST
 
+START_TEST(a_journal_that_was_cut_off_is_waited_for_and_nothing_is_looked_at) {
+    struct sh_str s;
+
+    config.verify = config.cut = true;
+    restart();
+    for (int i = 0; i < 2; i++) { /* however often it is asked */
+        ck_assert_int_eq(sh_guest_recall(&guest, "stat", &s), SH_CALL_PENDING);
+        ck_assert_int_eq(guest.wait.kind, SH_WAIT_JOURNAL);
+        ck_assert(!guest.ended);
+    }
+    ck_assert_int_eq(sh_guest_recall(&guest, "stdin", &s), 0);
+    config.cut = false;
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         memory_is_checked_at_its_edges,
@@ -308,6 +323,7 @@ static Suite *suite(void) {
         room_ends_at_the_number_and_the_bytes_of_effects,
         recall_gives_observations_by_call_number,
         verify_ends_at_an_observation_that_is_not_on_the_tape,
+        a_journal_that_was_cut_off_is_waited_for_and_nothing_is_looked_at,
     };
     Suite *s = suite_create("microsandbox_guest");
     TCase *c = tcase_create("guest");

@@ -238,6 +238,7 @@ void sh_workflow_launch(struct sh_workflow *wf) {
         .observe = wf->engine->config.observe,
         .again = wf->history.bodies != NULL,
         .verify = wf->verify,
+        .cut = wf->verify && sh_verify_ended_outside(&wf->history),
     };
     memcpy(l->config.seed, spec->seed, sizeof(l->config.seed));
     memcpy(l->config.reseeds, spec->reseeds, sizeof(l->config.reseeds));

@@ -114,6 +114,8 @@ static const char *waits_for(const struct sh_workflow *wf) {
     case SH_WAIT_NET:
         return strcmp(sh_agent_wait(wf->agent)->net.kind, SH_POLL) == 0 ? "the first of several"
                                                                         : "a connection";
+    case SH_WAIT_JOURNAL:
+        return "a mapped directory";
     default:
         return "nothing";
     }

@@ -297,6 +297,10 @@ int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret) {
     }
     n = observed_next(g);
     if (!n) {
+        if (g->config->cut && !is_asked_for(kind)) {
+            g->wait = (struct sh_agent_wait){.kind = SH_WAIT_JOURNAL};
+            return SH_CALL_PENDING;
+        }
         if (g->config->verify && !is_asked_for(kind)) {
             (void)sh_guest_end(
                 g, SH_E_NONDETERMINISM,

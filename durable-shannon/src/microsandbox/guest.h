@@ -140,7 +140,7 @@ int sh_guest_drop(struct sh_guest *g, int32_t handle); /* 0 or -EBADF */
  * The number of the call is g->call_number, until it is counted by a recall that gives 1 or by
  * sh_guest_observed: so a call that waits first (stdin) recalls again and is counted once.
  * Under config->verify a miss ends the guest likewise (-1), but for "stdin", "net.*" and SH_POLL,
- * which wait. */
+ * which wait; under config->cut it is SH_CALL_PENDING for good. */
 int sh_guest_recall(struct sh_guest *g, const char *kind, struct sh_str *ret);
 void sh_guest_reveal_recalled(struct sh_guest *g); /* that took time: the clock goes on to its */
 /* Is the next answer on the tape for this call one that is kept elsewhere (kind with SH_GUEST_KEPT

@@ -104,6 +104,7 @@ struct sh_agent_config {
     bool
         again; /* it ran before this process: changes may have been made that are not on the tape */
     bool verify; /* replay only: an observation that is not on the tape ends it */
+    bool cut;    /* ... unless its journal ends elsewhere than the agent did: then it waits */
     struct sh_reseed reseeds[SH_FORKS_MAX]; /* by pos */
     size_t n_reseeds;
     /* from a checkpoint; all-zero for a first start */
@@ -135,6 +136,7 @@ enum sh_wait_kind {
                          or what SH_WAIT_ACTIVITY wants */
     SH_WAIT_FILE, /* a call on a mapped directory is the pool's, or a trap's place in the source is
                      being looked up: sh_agent_file_wait, then step */
+    SH_WAIT_JOURNAL, /* config->cut: it looked at something that its journal has not got */
 };
 /* What the agent asks of a connection. The answer begins with a u32, sh_net_errno(); behind it,
  * where that is 0 (base/str.h): READ bytes32, empty at the end; POLL u8 (its time is over), and for

@@ -71,7 +71,7 @@ int sh_wasi_recall(struct sh_wasi *w, struct sh_vfs_grant *grant, const char *ki
     rc = sh_guest_recall(w->g, kind, &s);
     if (rc != 1) {
         w->g->call.c = w->record.len; /* where the answer will begin */
-        return rc < 0 ? SH_CALL_END : 0;
+        return rc == -1 ? SH_CALL_END : rc;
     }
     w->redo = true;
     if (w->kept.fetched) {
