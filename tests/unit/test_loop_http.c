@@ -206,7 +206,8 @@ struct exchange {
     struct sh_buf body, streamed;
     struct sh_err err;
     bool failed, done, stop_at_end, cancel_in_data, cancel_in_done, start_in_done;
-    int status, pieces, asked, refuse_from; /* allow() says no from this call on; 0: never */
+    int status, status_in_data, pieces, asked,
+        refuse_from; /* allow() says no from this call on; 0: never */
     uint64_t retry_after_ms;
     struct exchange *other; /* for start_in_done, and canceled by cancel_other */
     bool cancel_other;
@@ -227,6 +228,7 @@ static void on_data(void *arg, struct sh_str bytes) {
     ck_assert_uint_gt(bytes.len, 0);
     sh_buf_add(&x->streamed, bytes.p, bytes.len);
     x->pieces++;
+    x->status_in_data = sh_http_status(x->http);
     if (x->cancel_in_data) {
         sh_http_cancel(x->http);
         sh_loop_stop(loop);
@@ -535,7 +537,13 @@ START_TEST(data_is_told_as_it_comes_and_not_kept) {
     assert_failed(&y, SH_E_LIMIT, "100000");
     ck_assert_uint_le(y.streamed.len, 100000);
     ck_assert_int_gt(y.pieces, 0);
+    ck_assert_int_eq(y.status_in_data, 200);
     finish(&y);
+    struct exchange z = {0};
+    get(&z, &req, "/missing");
+    sh_assert_str(sh_buf_str(&z.streamed), "no");
+    ck_assert_int_eq(z.status_in_data, 404);
+    finish(&z);
     sh_loop_free(loop);
 }
 END_TEST

@@ -160,18 +160,24 @@ static uint64_t retry_after_ms(CURL *easy) {
     return ((uint64_t)seconds < most ? (uint64_t)seconds : most) * 1000;
 }
 
+int sh_http_status(const struct sh_http *h) {
+    long status = 0; /* what curl says before a response has come */
+    curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
 static void complete(struct sh_http *h) {
     struct sh_err err = {0};
-    long status = 0;
+    int status = 0;
     uint64_t wait_ms = 0;
     bool failed = sh_http_outcome(h, &err) != 0;
     if (!failed) {
-        curl_easy_getinfo(h->easy, CURLINFO_RESPONSE_CODE, &status);
+        status = sh_http_status(h);
         wait_ms = retry_after_ms(h->easy);
     }
     detach(h);
     h->canceled = true; /* a cancel from here on finds nothing to do */
-    h->done(h->arg, (int)status, failed ? (struct sh_str){0} : sh_buf_str(&h->body), wait_ms,
+    h->done(h->arg, status, failed ? (struct sh_str){0} : sh_buf_str(&h->body), wait_ms,
             failed ? &err : NULL);
 }
 

@@ -92,6 +92,8 @@ struct sh_http; /* a request under way */
 int sh_http_start(struct sh_loop *l, const struct sh_http_request *req, struct sh_http **ret,
                   struct sh_err *err);
 void sh_http_cancel(struct sh_http *h); /* done is not called */
+/* While on_data is told: the status of the response that the bytes are of. */
+int sh_http_status(const struct sh_http *h);
 
 /* A TCP connection: a name or address resolved once, connected to the first address that the caller
  * allows, then bytes in both directions with a bounded buffer each way. */

@@ -62,11 +62,11 @@ struct payload {
 struct call {
     struct sh_wait wait;
     int status;
-    struct sh_buf body;    /* of the answer, unless it is a file */
-    struct sh_buf headers; /* of the answer, of one that came over the socket */
-    int to;                /* where a file goes; -1: none is expected */
-    uint64_t file_bytes;   /* that went there */
-    struct sh_err err;     /* it did not */
+    struct sh_http *http; /* under way, of one that goes over the socket */
+    struct sh_buf body;   /* of the answer, unless it is a file */
+    int to;               /* where a file goes; -1: none is expected */
+    uint64_t file_bytes;  /* that went there */
+    struct sh_err err;    /* it did not */
 };
 
 static void keep(struct call *call, struct sh_str bytes) {
@@ -79,10 +79,9 @@ static void keep(struct call *call, struct sh_str bytes) {
 
 static void http_data(void *arg, struct sh_str bytes) {
     struct call *call = arg;
-    sh_buf_addc(&call->headers, '\0');
-    if (strstr(call->headers.p, ": " SH_EXPORT_TYPE)) { /* else it is an error's text */
+    if (sh_http_status(call->http) < 400) {
         keep(call, bytes);
-    } else {
+    } else { /* an error's text */
         sh_buf_add(&call->body, bytes.p, bytes.len);
     }
 }
@@ -113,14 +112,12 @@ static int call_remote(struct sh_client *c, const char *method, const char *path
         .timeout_ms = CALL_TIMEOUT_MS,
         .connect_timeout_ms = 5000,
         .unix_socket = c->app.dir.sock,
-        .response_headers = &call->headers,
         .on_data = call->to < 0 ? NULL : http_data,
         .done = http_done,
         .arg = call,
     };
-    struct sh_http *http = NULL;
     struct sh_err inner = {0};
-    int rc = sh_http_start(c->app.loop, &request, &http, err);
+    int rc = sh_http_start(c->app.loop, &request, &call->http, err);
     rc = rc < 0 ? rc : sh_wait_run(&call->wait, &inner);
     if (inner.code) {
         return sh_fail(
@@ -204,10 +201,8 @@ static int call_here(struct sh_client *c, const char *method, const char *path,
 static int call_either(struct sh_client *c, const char *method, const char *path,
                        const struct payload *payload, struct call *call, struct sh_err *err) {
     call->wait.app = &c->app;
-    sh_buf_init(&call->headers, SH_HTTP_HEADER_BYTES_MAX);
     int rc = c->remote ? call_remote(c, method, path, payload, call, err)
                        : call_here(c, method, path, payload, call, err);
-    sh_buf_done(&call->headers);
     if (rc == 0 && call->status >= 400) {
         sh_auto(sh_json_done) json_t *value = NULL;
         rc = sh_json_parse(sh_buf_str(&call->body), SH_JSON_TEXT_MAX, &value, err);
