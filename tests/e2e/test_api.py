@@ -188,11 +188,21 @@ class Service(Base):
         )
         self.assertEqual(self.server.raw(head.encode()), 413)
 
-    def test_unknown_paths_and_methods_are_json_404(self):
-        self.assert_error(404, "not_found", self.server.json("GET", "/api/v1/nothing"))
-        self.assert_error(
-            404, "not_found", self.server.json("DELETE", "/api/v1/tasks"), "it takes POST, GET"
-        )
+    def test_unknown_paths_are_json_404(self):
+        for method in ("GET", "DELETE"):
+            self.assert_error(404, "not_found", self.server.json(method, "/api/v1/nothing"))
+
+    def test_a_wrong_method_is_json_405_and_says_which_there_are(self):
+        for method, path, allowed in (
+            ("DELETE", "/api/v1/tasks", "POST, GET, HEAD"),
+            ("PATCH", "/api/v1/tasks/task-1", "GET, HEAD, DELETE"),
+            ("GET", "/api/v1/tasks/task-1/cancel", "POST"),
+            ("POST", "/health", "GET, HEAD"),
+        ):
+            response, data = self.server.request(method, path)
+            answer = (response.status, json.loads(data))
+            self.assert_error(405, "method_not_allowed", answer, "it takes " + allowed)
+            self.assertEqual(response.getheader("Allow"), allowed)
 
     def test_tools_and_metrics(self):
         status, tools = self.server.json("GET", "/api/v1/tools")

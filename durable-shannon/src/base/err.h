@@ -13,6 +13,7 @@
     X(AUTH, "unauthorized", "no valid API key was given", false, 401, 125)                         \
     X(DENIED, "permission_denied", "the policy does not allow this", false, 403, 126)              \
     X(NOT_FOUND, "not_found", "there is no such thing", false, 404, 125)                           \
+    X(METHOD, "method_not_allowed", "this does not take that method", false, 405, 125)             \
     X(EXISTS, "already_exists", "it exists already", false, 409, 125)                              \
     X(STATE, "invalid_state", "not possible in the current state", false, 409, 125)                \
     X(LIMIT, "limit_exceeded", "a limit was exceeded", false, 413, 124)                            \

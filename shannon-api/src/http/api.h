@@ -23,9 +23,12 @@ void sh_guests_end(struct sh_api *api);
 
 /* Facts of a route that matter before the body is read. */
 struct sh_route;
-/* fails  SH_E_NOT_FOUND, SH_E_UNSUPPORTED (the path takes other methods, in the message) */
+/* fails  SH_E_NOT_FOUND, SH_E_METHOD (the path takes other methods, in the message) */
 int sh_route_find(const char *method, const char *path, const struct sh_route **ret,
                   struct sh_err *err);
+/* The methods that a path takes, as a header Allow lists them; "" when there is no such path. */
+#define SH_ROUTE_METHODS_MAX 48
+void sh_route_methods(const char *path, char ret[SH_ROUTE_METHODS_MAX]);
 bool sh_route_is_public(const struct sh_route *route);  /* needs no key */
 bool sh_route_is_stream(const struct sh_route *route);  /* may take the key from the query */
 bool sh_route_is_mcp(const struct sh_route *route);     /* takes the key of /mcp, no other */

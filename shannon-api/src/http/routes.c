@@ -106,23 +106,34 @@ static bool fits(const char *pattern, const char *path, struct sh_str *ret_id,
     return *path == 0;
 }
 
+void sh_route_methods(const char *path, char ret[SH_ROUTE_METHODS_MAX]) {
+    struct sh_str id, name;
+    size_t n = 0;
+    ret[0] = 0;
+    for (size_t i = 0; i < N_ROUTES; i++) {
+        if (fits(routes[i].path, path, &id, &name)) {
+            const char *head = strcmp(routes[i].method, "GET") == 0 ? ", HEAD" : "";
+            n += (size_t)snprintf(ret + n, SH_ROUTE_METHODS_MAX - n, "%s%s%s", n ? ", " : "",
+                                  routes[i].method, head);
+            SH_ASSERT(n < SH_ROUTE_METHODS_MAX); /* a path has a few methods, each once */
+        }
+    }
+}
+
 int sh_route_find(const char *method, const char *path, const struct sh_route **ret,
                   struct sh_err *err) {
     struct sh_str id, name;
-    char others[48] = ""; /* a path has a few methods, each once */
+    char methods[SH_ROUTE_METHODS_MAX];
     for (size_t i = 0; i < N_ROUTES; i++) {
-        if (fits(routes[i].path, path, &id, &name)) {
-            if (strcmp(routes[i].method, method) == 0) {
-                *ret = &routes[i];
-                return 0;
-            }
-            size_t n = strlen(others);
-            snprintf(others + n, sizeof(others) - n, "%s%s", n ? ", " : "", routes[i].method);
+        if (strcmp(routes[i].method, method) == 0 && fits(routes[i].path, path, &id, &name)) {
+            *ret = &routes[i];
+            return 0;
         }
     }
-    if (others[0]) {
-        return sh_fail(err, SH_E_NOT_FOUND, "%.16s is not possible on %.120s; it takes %s", method,
-                       path, others);
+    sh_route_methods(path, methods);
+    if (methods[0]) {
+        return sh_fail(err, SH_E_METHOD, "%.16s is not possible on %.120s; it takes %s", method,
+                       path, methods);
     }
     return sh_fail(err, SH_E_NOT_FOUND,
                    "there is no %.16s %.120s; GET /openapi.json says what there is", method, path);

@@ -247,6 +247,17 @@ static void copy_headers(struct sh_exchange *x) {
 
 static void on_reply(struct sh_request *r);
 
+/* RFC 9110, 15.5.6: a 405 says which methods there are. */
+static int find_route(struct sh_exchange *x, const char *path, struct sh_err *err) {
+    char methods[SH_ROUTE_METHODS_MAX];
+    int rc = sh_route_find(x->r->method, path, &x->route, err);
+    if (rc == -SH_E_METHOD) {
+        sh_route_methods(path, methods);
+        sh_reply_header(x->r, "Allow", methods);
+    }
+    return rc;
+}
+
 static int begin(struct sh_exchange *x, const char *method, const char *version,
                  struct sh_err *err) {
     int rc = check_form(x, version, err);
@@ -267,7 +278,7 @@ static int begin(struct sh_exchange *x, const char *method, const char *version,
     copy_headers(x);
     rc = mark ? sh_request_query(x->r, sh_str(mark + 1), err) : 0;
     if (rc == 0) {
-        rc = sh_route_find(x->r->method, path, &x->route, err);
+        rc = find_route(x, path, err);
     }
     if (rc < 0) {
         return rc;
