@@ -2,7 +2,7 @@
  */
 #include "lib/engine_fixture.h"
 
-#include <check.h>
+#include "lib/check_main.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -10,13 +10,6 @@
 #define PATIENCE_NS 20000000000ULL
 
 struct sh_err fixture_error;
-
-struct waiting {
-    struct fixture *f;
-    bool done;
-    json_t *value;
-    int code;
-};
 
 static void on_timeout(struct sh_timer *t) {
     ck_abort_msg("nothing happened for too long");
@@ -46,39 +39,33 @@ void fixture_run_ms(struct fixture *f, uint64_t ms) {
     }
 }
 
-static void finish(struct waiting *w) {
-    w->done = true;
-    sh_loop_stop(w->f->loop);
-}
-
-static void on_store(void *arg, const struct sh_err *err) {
-    struct waiting *w = arg;
-
-    w->code = err ? err->code : 0;
-    if (err) {
-        fixture_error = *err;
-    }
-    finish(w);
+static void finish(struct fixture_answer *a) {
+    a->done = true;
+    sh_loop_stop(a->f->loop);
 }
 
 static void on_gone(void *arg) {
     finish(arg);
 }
 
-static void on_json(void *arg, json_t *value, const struct sh_err *err) {
-    struct waiting *w = arg;
+void fixture_on_json(void *arg, json_t *value, const struct sh_err *err) {
+    struct fixture_answer *a = arg;
 
-    w->value = value ? json_deep_copy(value) : NULL;
-    w->code = err ? err->code : 0;
+    a->value = value ? json_deep_copy(value) : NULL;
+    a->err = err ? *err : (struct sh_err){0};
     if (err) {
         fixture_error = *err;
     }
-    finish(w);
+    finish(a);
+}
+
+void fixture_on_done(void *arg, const struct sh_err *err) {
+    fixture_on_json(arg, NULL, err);
 }
 
 static void on_submit(void *arg, json_t *row, bool cached, const struct sh_err *err) {
     (void)cached;
-    on_json(arg, row, err);
+    fixture_on_json(arg, row, err);
 }
 
 static void on_fatal(void *arg, const struct sh_err *err) {
@@ -118,15 +105,15 @@ struct sh_engine_config fixture_config(struct fixture *f) {
 }
 
 void fixture_start_engine(struct fixture *f) {
-    struct waiting opened = {.f = f}, started = {.f = f};
+    struct fixture_answer opened = {.f = f}, started = {.f = f};
     struct sh_err err = {0};
     struct sh_engine_config config;
 
-    ck_assert_msg(sh_store_open(f->loop, f->endpoint, NULL, on_store, &opened, &f->store, &err) ==
-                      0,
-                  "%s", err.message);
+    ck_assert_msg(
+        sh_store_open(f->loop, f->endpoint, NULL, fixture_on_done, &opened, &f->store, &err) == 0,
+        "%s", err.message);
     fixture_run(f, &opened.done);
-    ck_assert_int_eq(opened.code, 0);
+    ck_assert_int_eq(opened.err.code, 0);
     ck_assert_int_eq(sh_policy_parse(f->policy_doc, NULL, NULL, &f->policy, &err), 0);
     ck_assert_int_eq(sh_sandbox_new(&(struct sh_sandbox_config){.file_stuck_ms = f->file_stuck_ms,
                                                                 .worker = f->worker},
@@ -135,14 +122,14 @@ void fixture_start_engine(struct fixture *f) {
     ck_assert_int_eq(sh_tools_new(f->loop, NULL, &f->tools, &err), 0);
     config = fixture_config(f);
     f->fatal = false;
-    ck_assert_msg(sh_engine_start(&config, on_store, &started, &f->engine, &err) == 0, "%s",
+    ck_assert_msg(sh_engine_start(&config, fixture_on_done, &started, &f->engine, &err) == 0, "%s",
                   err.message);
     fixture_run(f, &started.done);
-    ck_assert_int_eq(started.code, 0);
+    ck_assert_int_eq(started.err.code, 0);
 }
 
 void fixture_stop_engine(struct fixture *f) {
-    struct waiting stopped = {.f = f}, closed = {.f = f};
+    struct fixture_answer stopped = {.f = f}, closed = {.f = f};
 
     sh_engine_stop(f->engine, on_gone, &stopped);
     fixture_run(f, &stopped.done);
@@ -185,14 +172,31 @@ void fixture_crash(struct fixture *f, enum sh_twin_loss loss) {
     fixture_start_engine(f);
 }
 
+void fixture_add_agent(struct fixture *f, const char *name, const char *program) {
+    struct fixture_answer added = {.f = f};
+
+    sh_engine_module_add(f->engine, sh_str(program), name, NULL, fixture_on_json, &added);
+    fixture_run(f, &added.done);
+    ck_assert_msg(added.err.code == 0, "%s", added.err.message);
+    json_decref(added.value);
+}
+
+json_t *fixture_json(const char *text) {
+    json_t *value = NULL;
+    struct sh_err err = {0};
+
+    sh_assert_ok(sh_json_parse(sh_str(text), SH_MIB, &value, &err), &err);
+    return value;
+}
+
 char *fixture_submit(struct fixture *f, const char *program, const struct sh_submit *extra) {
-    struct waiting added = {.f = f}, submitted = {.f = f};
+    struct fixture_answer added = {.f = f}, submitted = {.f = f};
     struct sh_submit s = extra ? *extra : (struct sh_submit){0};
     char *id;
 
-    sh_engine_module_add(f->engine, sh_str(program), NULL, NULL, on_json, &added);
+    sh_engine_module_add(f->engine, sh_str(program), NULL, NULL, fixture_on_json, &added);
     fixture_run(f, &added.done);
-    ck_assert_int_eq(added.code, 0);
+    ck_assert_int_eq(added.err.code, 0);
     s.agent = sh_json_get_str(added.value, "hash");
     if (s.query.len == 0 && !s.input) {
         s.query = SH_STR("what?");
@@ -200,7 +204,7 @@ char *fixture_submit(struct fixture *f, const char *program, const struct sh_sub
     sh_engine_submit(f->engine, &s, on_submit, &submitted);
     fixture_run(f, &submitted.done);
     json_decref(added.value);
-    if (submitted.code) {
+    if (submitted.err.code) {
         return NULL;
     }
     id = sh_strdup(json_string_value(json_object_get(submitted.value, "id")));
@@ -209,9 +213,9 @@ char *fixture_submit(struct fixture *f, const char *program, const struct sh_sub
 }
 
 json_t *fixture_row(struct fixture *f, const char *id) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
 
-    sh_engine_get(f->engine, sh_str(id), on_json, &got);
+    sh_engine_get(f->engine, sh_str(id), fixture_on_json, &got);
     fixture_run(f, &got.done);
     return got.value;
 }
@@ -234,10 +238,10 @@ json_t *fixture_events(struct fixture *f, const char *id) {
     bool more = true;
 
     while (more) {
-        struct waiting got = {.f = f};
-        sh_engine_events(f->engine, sh_str(id), json_array_size(all), 0, on_json, &got);
+        struct fixture_answer got = {.f = f};
+        sh_engine_events(f->engine, sh_str(id), json_array_size(all), 0, fixture_on_json, &got);
         fixture_run(f, &got.done);
-        ck_assert_int_eq(got.code, 0);
+        ck_assert_int_eq(got.err.code, 0);
         json_array_extend(all, json_object_get(got.value, "events"));
         more = sh_json_get_bool(got.value, "more", false);
         json_decref(got.value);
@@ -246,9 +250,9 @@ json_t *fixture_events(struct fixture *f, const char *id) {
 }
 
 json_t *fixture_verify(struct fixture *f, const char *id) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
 
-    sh_engine_verify(f->engine, sh_str(id), on_json, &got);
+    sh_engine_verify(f->engine, sh_str(id), fixture_on_json, &got);
     fixture_run(f, &got.done);
     return got.value;
 }
@@ -281,20 +285,20 @@ void fixture_await(struct fixture *f, const char *id, const char *type, size_t n
 int fixture_control(struct fixture *f, const char *id,
                     void (*control)(struct sh_engine *, struct sh_str, const char *, const char *,
                                     sh_engine_json_fn, void *)) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
 
-    control(f->engine, sh_str(id), "a test", "because", on_json, &got);
+    control(f->engine, sh_str(id), "a test", "because", fixture_on_json, &got);
     fixture_run(f, &got.done);
     json_decref(got.value);
-    return got.code;
+    return got.err.code;
 }
 
 json_t *fixture_approvals(struct fixture *f) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
 
-    sh_engine_approvals(f->engine, on_json, &got);
+    sh_engine_approvals(f->engine, fixture_on_json, &got);
     fixture_run(f, &got.done);
-    ck_assert_int_eq(got.code, 0);
+    ck_assert_int_eq(got.err.code, 0);
     return got.value;
 }
 
@@ -313,7 +317,7 @@ static char *pending_of(struct fixture *f, const char *id) {
 }
 
 int fixture_answer(struct fixture *f, const char *id, const char *scope) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
     char *approval = NULL;
 
     for (uint64_t until = sh_mono_ns() + PATIENCE_NS; !approval && sh_mono_ns() < until;) {
@@ -322,29 +326,29 @@ int fixture_answer(struct fixture *f, const char *id, const char *scope) {
     }
     ck_assert_msg(approval != NULL, "nothing was asked");
     sh_engine_decide(f->engine, sh_str(id), sh_str(approval), scope != NULL, scope ? scope : "once",
-                     "a test", "because", on_json, &got);
+                     "a test", "because", fixture_on_json, &got);
     fixture_run(f, &got.done);
     json_decref(got.value);
     sh_free(approval);
-    return got.code;
+    return got.err.code;
 }
 
 int fixture_decide(struct fixture *f, const char *id, const char *approval) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
 
     sh_engine_decide(f->engine, sh_str(id), sh_str(approval), false, "once", "a test", "because",
-                     on_json, &got);
+                     fixture_on_json, &got);
     fixture_run(f, &got.done);
     json_decref(got.value);
-    return got.code;
+    return got.err.code;
 }
 
 int fixture_signal(struct fixture *f, const char *id, const char *name, json_t *payload) {
-    struct waiting got = {.f = f};
+    struct fixture_answer got = {.f = f};
 
-    sh_engine_signal(f->engine, sh_str(id), sh_str(name), payload, on_json, &got);
+    sh_engine_signal(f->engine, sh_str(id), sh_str(name), payload, fixture_on_json, &got);
     fixture_run(f, &got.done);
     json_decref(got.value);
     json_decref(payload);
-    return got.code;
+    return got.err.code;
 }

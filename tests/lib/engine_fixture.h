@@ -49,6 +49,21 @@ void fixture_start_engine(struct fixture *f);
 void fixture_stop_engine(struct fixture *f);
 void fixture_crash(struct fixture *f, enum sh_twin_loss loss);
 
+/* One answer of the engine: the `arg` of the callbacks below, which end fixture_run(f, &a.done).
+ * `value` is a copy, yours. */
+struct fixture_answer {
+    struct fixture *f; /* set before */
+    bool done;
+    json_t *value; /* or NULL */
+    struct sh_err err;
+};
+void fixture_on_json(void *arg, json_t *value, const struct sh_err *err);
+void fixture_on_done(void *arg, const struct sh_err *err);
+
+/* Registers the program under a name that tasks may start it by. */
+void fixture_add_agent(struct fixture *f, const char *name, const char *program);
+json_t *fixture_json(const char *text); /* what it says; new */
+
 /* Of the fake sandbox: how many steps `hold`, and an end to all of them. */
 unsigned fake_held(void);
 void fake_hold_release(void);

@@ -17,25 +17,10 @@
 
 static struct fixture f;
 
-struct got {
-    bool done;
-    json_t *value;
-    struct sh_err err;
-};
-
-static void on_value(void *arg, json_t *value, const struct sh_err *err) {
-    struct got *g = arg;
-
-    g->value = json_incref(value);
-    g->err = err ? *err : (struct sh_err){0};
-    g->done = true;
-    sh_loop_stop(f.loop);
-}
-
 static void forget(const char *id) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
-    sh_engine_forget(f.engine, sh_str(id), on_value, &g);
+    sh_engine_forget(f.engine, sh_str(id), fixture_on_json, &g);
     fixture_run(&f, &g.done);
     ck_assert_msg(g.err.code == 0, "%s", g.err.message);
     json_decref(g.value);
@@ -142,7 +127,7 @@ START_TEST(a_young_blob_stays_until_it_is_not_across_a_restart) {
 END_TEST
 
 START_TEST(a_fork_needs_the_blobs_of_its_source) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
     open_with("blobs-fork", OLD_MS);
     sh_auto(sh_free_p) char *id = fixture_submit(
@@ -150,8 +135,8 @@ START_TEST(a_fork_needs_the_blobs_of_its_source) {
     fixture_await(&f, id, "ActivityScheduled", 1);
     json_t *events = fixture_events(&f, id), *scheduled = NULL;
     fixture_count(events, "ActivityScheduled", &scheduled);
-    sh_engine_fork(f.engine, sh_str(id), (uint64_t)sh_json_get_int(scheduled, "seq", 0), on_value,
-                   &g);
+    sh_engine_fork(f.engine, sh_str(id), (uint64_t)sh_json_get_int(scheduled, "seq", 0),
+                   fixture_on_json, &g);
     fixture_run(&f, &g.done);
     ck_assert_msg(g.err.code == 0, "%s", g.err.message);
     sh_auto(sh_free_p) char *fork = sh_strdup(json_string_value(json_object_get(g.value, "id")));
@@ -174,7 +159,7 @@ END_TEST
 
 /* A compaction takes the names of what went, and leaves those of the checkpoint that stays. */
 START_TEST(what_only_compacted_events_named_goes) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
     open_with("blobs-compact", OLD_MS);
     sh_auto(sh_free_p) char *id = fixture_submit(
@@ -184,7 +169,7 @@ START_TEST(what_only_compacted_events_named_goes) {
     json_decref(row);
     fixture_run_ms(&f, 20);
     ck_assert_uint_eq(blobs(), 4); /* two checkpoints, of one file each */
-    sh_engine_compact(f.engine, sh_str(id), on_value, &g);
+    sh_engine_compact(f.engine, sh_str(id), fixture_on_json, &g);
     fixture_run(&f, &g.done);
     ck_assert_msg(g.err.code == 0, "%s", g.err.message);
     json_decref(g.value);
@@ -196,19 +181,11 @@ START_TEST(what_only_compacted_events_named_goes) {
 }
 END_TEST
 
-static void on_done(void *arg, const struct sh_err *err) {
-    struct got *g = arg;
-
-    ck_assert_ptr_null(err);
-    g->done = true;
-    sh_loop_stop(f.loop);
-}
-
 /* As an older version left it: no records and no mark. */
 static void drop_records(void) {
     json_t *all = sh_twin_snapshot(sh_twin_named(f.endpoint + 5)), *record;
     struct sh_err err = {0};
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
     const char *key;
 
     json_object_foreach(json_object_get(all, "blob"), key, record) {
@@ -216,9 +193,10 @@ static void drop_records(void) {
         sh_assert_ok(sh_store_append(f.store, NULL, 0, &put, 1, NULL, NULL, &err), &err);
     }
     struct sh_put mark = {SH_TABLE_META, SH_STR("blobs"), NULL};
-    sh_assert_ok(sh_store_append(f.store, NULL, 0, &mark, 1, on_done, &g, &err), &err);
+    sh_assert_ok(sh_store_append(f.store, NULL, 0, &mark, 1, fixture_on_done, &g, &err), &err);
     sh_store_flush(f.store);
     fixture_run(&f, &g.done);
+    ck_assert_msg(g.err.code == 0, "%s", g.err.message);
     json_decref(all);
 }
 
@@ -245,7 +223,7 @@ END_TEST
 
 START_TEST(more_names_than_a_commit_holds_are_written_in_several) {
     json_t *set = json_object();
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
     open_with("blobs-many", OLD_MS);
     for (int i = 0; i < 5000; i++) {
@@ -253,8 +231,9 @@ START_TEST(more_names_than_a_commit_holds_are_written_in_several) {
         snprintf(name, sizeof(name), "%064d", i);
         json_object_set_new(set, name, json_true());
     }
-    sh_blobs_name_all(f.engine, "wf-many", set, 7, on_done, &g);
+    sh_blobs_name_all(f.engine, "wf-many", set, 7, fixture_on_done, &g);
     fixture_run(&f, &g.done);
+    ck_assert_msg(g.err.code == 0, "%s", g.err.message);
     ck_assert_uint_eq(records("blob", "wf-many"), 10000);
     ck_assert_uint_eq(json_object_size(set), 0);
     json_decref(set);

@@ -7,41 +7,19 @@
 
 static struct fixture f;
 
-struct asked {
-    bool done;
-    int code;
-    json_t *value;
-};
-
-static void on_json(void *arg, json_t *value, const struct sh_err *err) {
-    struct asked *a = arg;
-
-    a->done = true;
-    a->code = err ? err->code : 0;
-    a->value = value ? json_deep_copy(value) : NULL;
-    sh_loop_stop(f.loop);
-}
-
 static const char *text(const json_t *object, const char *name) {
     const char *s = json_string_value(json_object_get(object, name));
 
     return s ? s : "";
 }
 
-static json_t *json(const char *source) {
-    json_t *value = NULL;
-    struct sh_err err = {0};
-
-    sh_assert_ok(sh_json_parse(sh_str(source), SH_MIB, &value, &err), &err);
-    return value;
-}
-
 static void open_asking(const char *name, bool asks) {
     static json_t *policy;
 
     json_decref(policy);
-    policy = json("{\"rules\":[{\"agent\":\"*\",\"allow\":{\"tools\":[\"workflow\",\"llm\",\"kv\","
-                  "\"calculator\"]}}]}");
+    policy = fixture_json(
+        "{\"rules\":[{\"agent\":\"*\",\"allow\":{\"tools\":[\"workflow\",\"llm\",\"kv\","
+        "\"calculator\"]}}]}");
     memset(&fake_llm, 0, sizeof(fake_llm));
     f.policy_doc = policy;
     f.attended = asks;
@@ -50,19 +28,19 @@ static void open_asking(const char *name, bool asks) {
 }
 
 static char *submit(const char *program, const char *limits) {
-    sh_auto(sh_json_done) json_t *caps = json(limits);
+    sh_auto(sh_json_done) json_t *caps = fixture_json(limits);
 
     return fixture_submit(&f, program, &(struct sh_submit){.capabilities = caps});
 }
 
 static int raise_by(const char *id, const char *more) {
-    struct asked a = {0};
-    sh_auto(sh_json_done) json_t *amounts = json(more);
+    struct fixture_answer a = {.f = &f};
+    sh_auto(sh_json_done) json_t *amounts = fixture_json(more);
 
-    sh_engine_raise(f.engine, sh_str(id), amounts, "a test", "because", on_json, &a);
+    sh_engine_raise(f.engine, sh_str(id), amounts, "a test", "because", fixture_on_json, &a);
     fixture_run(&f, &a.done);
     json_decref(a.value);
-    return a.code;
+    return a.err.code;
 }
 
 static json_t *wait_status(const char *id, const char *status) {
@@ -196,22 +174,13 @@ START_TEST(the_wall_clock_may_be_raised_too) {
 }
 END_TEST
 
-static void add_child(const char *program) {
-    struct asked a = {0};
-
-    sh_engine_module_add(f.engine, sh_str(program), "child", NULL, on_json, &a);
-    fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
-    json_decref(a.value);
-}
-
 #define START_CHILD "start workflow {\"agent\":\"child\"}\nwait any\n"
 
 START_TEST(children_use_the_budget_of_their_parent) {
     json_t *row;
 
     open_asking("family", false);
-    add_child("(module\n" CALL);
+    fixture_add_agent(&f, "child", "(module\n" CALL);
     sh_auto(sh_free_p) char *id =
         submit("(module\n" START_CHILD START_CHILD START_CHILD "print end\n",
                "{\"limits\":{\"tokens\":12}}");
@@ -228,16 +197,16 @@ END_TEST
 
 START_TEST(a_child_that_rests_goes_on_when_it_is_raised) {
     json_t *children, *row;
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
 
     open_asking("child", true);
-    add_child("(module\n" CALL CALL CALL);
+    fixture_add_agent(&f, "child", "(module\n" CALL CALL CALL);
     sh_auto(sh_free_p) char *id =
         submit("(module\n" START_CHILD "print end\n", "{\"limits\":{\"tokens\":12}}");
     for (int i = 0; i < 3000 && fake_llm.n_keys < 2; i++) {
         fixture_run_ms(&f, 3);
     }
-    sh_engine_list_family(f.engine, "parent", sh_str(id), 0, 10, on_json, &a);
+    sh_engine_list_family(f.engine, "parent", sh_str(id), 0, 10, fixture_on_json, &a);
     fixture_run(&f, &a.done);
     children = json_object_get(a.value, "tasks");
     ck_assert_uint_eq(json_array_size(children), 1);

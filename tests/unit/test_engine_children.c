@@ -6,30 +6,6 @@
 
 static struct fixture f;
 
-struct asked {
-    bool done;
-    int code;
-    json_t *value;
-};
-
-static void on_json(void *arg, json_t *value, const struct sh_err *err) {
-    struct asked *a = arg;
-
-    a->done = true;
-    a->code = err ? err->code : 0;
-    a->value = value ? json_deep_copy(value) : NULL;
-    sh_loop_stop(f.loop);
-}
-
-static void add_agent(const char *name, const char *program) {
-    struct asked a = {0};
-
-    sh_engine_module_add(f.engine, sh_str(program), name, NULL, on_json, &a);
-    fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
-    json_decref(a.value);
-}
-
 static void open_with(const char *name, const char *policy) {
     static json_t *doc;
     struct sh_err err = {0};
@@ -46,12 +22,12 @@ static void open_with(const char *name, const char *policy) {
     "\"calculator\"]}}]}"
 
 static json_t *children_of(const char *id) {
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
     json_t *tasks;
 
-    sh_engine_list_family(f.engine, "parent", sh_str(id), 0, 100, on_json, &a);
+    sh_engine_list_family(f.engine, "parent", sh_str(id), 0, 100, fixture_on_json, &a);
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
+    ck_assert_int_eq(a.err.code, 0);
     tasks = json_incref(json_object_get(a.value, "tasks"));
     json_decref(a.value);
     return tasks;
@@ -75,7 +51,8 @@ START_TEST(the_result_of_a_child_is_the_activity_s_result) {
     json_t *row, *children, *child;
 
     open_with("result", ALL);
-    add_agent("child", "(module\nprint hello\noutput {\"answer\":\"42\",\"more\":[1]}\n");
+    fixture_add_agent(&f, "child",
+                      "(module\nprint hello\noutput {\"answer\":\"42\",\"more\":[1]}\n");
     sh_auto(sh_free_p) char *id = fixture_submit(
         &f, "(module\nstart workflow {\"agent\":\"child\",\"input\":{\"n\":1}}\nwait any\n", NULL);
     row = fixture_wait(&f, id);
@@ -114,7 +91,7 @@ START_TEST(the_failure_of_a_child_is_the_activity_s_error) {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char name[16];
         snprintf(name, sizeof(name), "child%zu", i);
-        add_agent(name, cases[i].program);
+        fixture_add_agent(&f, name, cases[i].program);
         sh_auto(sh_free_p) char *program =
             sh_asprintf("(module\nstart workflow {\"agent\":\"%s\",\"timeout_ms\":1500}\n"
                         "wait any\nprint after\n",
@@ -143,7 +120,7 @@ START_TEST(what_cannot_be_started_is_the_activity_s_error) {
         {"{\"agent\":\"child\",\"capabilities\":{\"tools\":7}}", "\"code\":\"invalid_argument\""},
     };
     open_with("refused", ALL);
-    add_agent("child", "(module\nprint hi\n");
+    fixture_add_agent(&f, "child", "(module\nprint hi\n");
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         sh_auto(sh_free_p) char *program =
             sh_asprintf("(module\nstart workflow %s\nwait any\n", cases[i].args);
@@ -164,7 +141,7 @@ START_TEST(the_policy_decides_about_the_op) {
     json_t *row;
 
     fixture_open(&f, "policy"); /* by default it asks, and nobody is there */
-    add_agent("child", "(module\nprint hi\n");
+    fixture_add_agent(&f, "child", "(module\nprint hi\n");
     sh_auto(sh_free_p) char *id =
         fixture_submit(&f, "(module\nstart workflow {\"agent\":\"child\"}\nwait any\n", NULL);
     row = fixture_wait(&f, id);
@@ -180,8 +157,9 @@ START_TEST(a_child_has_at_most_what_its_parent_has) {
     struct sh_err err = {0};
 
     open_with("narrow", ALL);
-    add_agent("child", "(module\nstart kv.put {\"key\":\"k\",\"value\":1}\nwait any\n"
-                       "start calculator {\"n\":2}\nwait any\n");
+    fixture_add_agent(&f, "child",
+                      "(module\nstart kv.put {\"key\":\"k\",\"value\":1}\nwait any\n"
+                      "start calculator {\"n\":2}\nwait any\n");
     sh_assert_ok(
         sh_json_parse(SH_STR("{\"tools\":[\"workflow\",\"calculator\"]}"), SH_MIB, &caps, &err),
         &err);
@@ -202,7 +180,8 @@ START_TEST(children_go_as_deep_as_the_limit_and_no_deeper) {
     json_t *row;
 
     open_with("depth", ALL);
-    add_agent("deeper", "(module\nprint level\nstart workflow {\"agent\":\"deeper\"}\nwait any\n");
+    fixture_add_agent(&f, "deeper",
+                      "(module\nprint level\nstart workflow {\"agent\":\"deeper\"}\nwait any\n");
     sh_auto(sh_free_p) char *id =
         fixture_submit(&f, "(module\nstart workflow {\"agent\":\"deeper\"}\nwait any\n", NULL);
     row = fixture_wait(&f, id);
@@ -247,7 +226,7 @@ static char *only_child(const char *id) {
 
 START_TEST(a_cancel_reaches_attached_children_and_spares_detached_ones) {
     open_with("cancel", ALL);
-    add_agent("waits", "(module\nstart signal {\"name\":\"go\"}\nwait any\nwait any\n");
+    fixture_add_agent(&f, "waits", "(module\nstart signal {\"name\":\"go\"}\nwait any\nwait any\n");
     sh_auto(sh_free_p) char *attached =
         fixture_submit(&f, "(module\nstart workflow {\"agent\":\"waits\"}\nwait any\n", NULL);
     sh_auto(sh_free_p) char *detached =
@@ -271,7 +250,7 @@ END_TEST
 
 START_TEST(children_of_a_workflow_that_ended_are_canceled_also_after_a_crash) {
     open_with("ended", ALL);
-    add_agent("waits", "(module\nstart signal {\"name\":\"go\"}\nwait any\n");
+    fixture_add_agent(&f, "waits", "(module\nstart signal {\"name\":\"go\"}\nwait any\n");
     sh_auto(sh_free_p) char *id = fixture_submit(
         &f, "(module\nstart workflow {\"agent\":\"waits\"}\nstart sleep {\"ms\":80}\nwait 2\n",
         NULL);

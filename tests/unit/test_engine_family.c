@@ -18,43 +18,16 @@ static struct fixture f;
 #define SMALL_CALL "start llm {\"q\":1,\"max_tokens\":3}\nwait any\n" /* reserves 9 */
 #define CALL "start llm {\"q\":1}\nwait any\n"
 
-struct asked {
-    bool done;
-    int code;
-    json_t *value;
-};
-
-static void on_json(void *arg, json_t *value, const struct sh_err *err) {
-    struct asked *a = arg;
-
-    a->done = true;
-    a->code = err ? err->code : 0;
-    a->value = value ? json_deep_copy(value) : NULL;
-    sh_loop_stop(f.loop);
-}
-
-static json_t *json(const char *source) {
-    json_t *value = NULL;
-    struct sh_err err = {0};
-
-    sh_assert_ok(sh_json_parse(sh_str(source), SH_MIB, &value, &err), &err);
-    return value;
-}
-
 static void open_it(const char *name, const char *child) {
     static json_t *policy;
-    struct asked a = {0};
 
     json_decref(policy);
-    policy = json(POLICY);
+    policy = fixture_json(POLICY);
     fake_llm.n_keys = 0;
     f.policy_doc = policy;
     f.passivate_after_ms = SOON_MS;
     fixture_open(&f, name);
-    sh_engine_module_add(f.engine, sh_str(child), "child", NULL, on_json, &a);
-    fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
-    json_decref(a.value);
+    fixture_add_agent(&f, "child", child);
 }
 
 static void close_it(void) {
@@ -119,8 +92,8 @@ static void assert_ends(const char *id, const char *status, const char *result) 
 /* The n children of a workflow, once there are so many; their ids, oldest first. */
 static void children_of(const char *id, size_t n, char ret[][SH_ID_MAX + 1]) {
     for (int i = 0; i < 4000; i++) {
-        struct asked a = {0};
-        sh_engine_list_family(f.engine, "parent", sh_str(id), 0, 100, on_json, &a);
+        struct fixture_answer a = {.f = &f};
+        sh_engine_list_family(f.engine, "parent", sh_str(id), 0, 100, fixture_on_json, &a);
         fixture_run(&f, &a.done);
         json_t *tasks = json_object_get(a.value, "tasks");
         size_t found = json_array_size(tasks);
@@ -138,7 +111,7 @@ static void children_of(const char *id, size_t n, char ret[][SH_ID_MAX + 1]) {
 }
 
 static char *submit(const char *program, const char *limits) {
-    sh_auto(sh_json_done) json_t *caps = limits ? json(limits) : NULL;
+    sh_auto(sh_json_done) json_t *caps = limits ? fixture_json(limits) : NULL;
 
     return fixture_submit(&f, program, &(struct sh_submit){.capabilities = caps});
 }
@@ -381,13 +354,13 @@ END_TEST
 
 START_TEST(a_raise_reaches_those_above_that_sleep) {
     char child[1][SH_ID_MAX + 1], grandchild[1][SH_ID_MAX + 1];
-    struct asked a = {0};
-    sh_auto(sh_json_done) json_t *more = json("{\"tokens\":5}");
+    struct fixture_answer a = {.f = &f};
+    sh_auto(sh_json_done) json_t *more = fixture_json("{\"tokens\":5}");
 
     f.attended = f.budget_asks = true;
     open_it("raise", "(module\n" CALL CALL CALL "print hello\n");
     sh_engine_module_add(f.engine, SH_STR("(module\n" START_CHILD "wait any\n"), "middle", NULL,
-                         on_json, &a);
+                         fixture_on_json, &a);
     fixture_run(&f, &a.done);
     json_decref(a.value);
     sh_auto(sh_free_p) char *id =
@@ -397,10 +370,10 @@ START_TEST(a_raise_reaches_those_above_that_sleep) {
     children_of(child[0], 1, grandchild);
     json_decref(wait_status(grandchild[0], "paused"));
     wait_asleep(2, 1);
-    a = (struct asked){0};
-    sh_engine_raise(f.engine, sh_str(grandchild[0]), more, "a test", "", on_json, &a);
+    a = (struct fixture_answer){.f = &f};
+    sh_engine_raise(f.engine, sh_str(grandchild[0]), more, "a test", "", fixture_on_json, &a);
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
+    ck_assert_int_eq(a.err.code, 0);
     json_decref(a.value);
     assert_ends(id, "completed", "hello");
     ck_assert(has_event(id, "BudgetRaised") && has_event(child[0], "BudgetRaised"));

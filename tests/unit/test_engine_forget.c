@@ -5,25 +5,12 @@
 
 static struct fixture f;
 
-struct got {
-    bool done;
-    struct sh_err err;
-};
-
-static void on_value(void *arg, json_t *value, const struct sh_err *err) {
-    struct got *g = arg;
-
-    (void)value;
-    g->err = err ? *err : (struct sh_err){0};
-    g->done = true;
-    sh_loop_stop(f.loop);
-}
-
 static int forget(const char *id) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
-    sh_engine_forget(f.engine, sh_str(id), on_value, &g);
+    sh_engine_forget(f.engine, sh_str(id), fixture_on_json, &g);
     fixture_run(&f, &g.done);
+    json_decref(g.value);
     return g.err.code;
 }
 
@@ -82,7 +69,7 @@ START_TEST(a_task_that_has_not_ended_is_refused) {
 END_TEST
 
 START_TEST(what_a_power_cut_left_goes_at_the_next_start) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
     fixture_open(&f, "forget-cut");
     sh_auto(sh_free_p) char *id = fixture_submit(&f, "(module\nprint x\n", NULL);
@@ -90,7 +77,7 @@ START_TEST(what_a_power_cut_left_goes_at_the_next_start) {
     fixture_run_ms(&f, 5);
     struct sh_twin *twin = sh_twin_named(f.endpoint + 5);
     sh_twin_hold(twin, true);
-    sh_engine_forget(f.engine, sh_str(id), on_value, &g);
+    sh_engine_forget(f.engine, sh_str(id), fixture_on_json, &g);
     for (int i = 0; i < 2000 && sh_twin_held(twin) == 0; i++) {
         fixture_run_ms(&f, 1);
     }

@@ -5,34 +5,19 @@
 
 static struct fixture f;
 
-struct got {
-    bool done;
-    json_t *value;
-    struct sh_err err;
-};
-
-static void on_value(void *arg, json_t *value, const struct sh_err *err) {
-    struct got *g = arg;
-
-    g->value = value ? json_deep_copy(value) : NULL;
-    g->err = err ? *err : (struct sh_err){0};
-    g->done = true;
-    sh_loop_stop(f.loop);
-}
-
 static json_t *replay(const char *id, uint64_t to) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
-    sh_engine_replay(f.engine, sh_str(id), to, on_value, &g);
+    sh_engine_replay(f.engine, sh_str(id), to, fixture_on_json, &g);
     fixture_run(&f, &g.done);
     ck_assert_msg(g.value != NULL, "%s", g.err.message);
     return g.value;
 }
 
 static json_t *fork_at(const char *id, uint64_t at, struct sh_err *err) {
-    struct got g = {0};
+    struct fixture_answer g = {.f = &f};
 
-    sh_engine_fork(f.engine, sh_str(id), at, on_value, &g);
+    sh_engine_fork(f.engine, sh_str(id), at, fixture_on_json, &g);
     fixture_run(&f, &g.done);
     *err = g.err;
     return g.value;

@@ -6,34 +6,6 @@
 
 static struct fixture f;
 
-struct asked {
-    bool done;
-    int code;
-    json_t *value;
-};
-
-static void on_json(void *arg, json_t *value, const struct sh_err *err) {
-    struct asked *a = arg;
-
-    a->done = true;
-    a->code = err ? err->code : 0;
-    a->value = value ? json_deep_copy(value) : NULL;
-    sh_loop_stop(f.loop);
-}
-
-static void on_stored(void *arg, const struct sh_err *err) {
-    on_json(arg, NULL, err);
-}
-
-static void add_agent(const char *program) {
-    struct asked a = {0};
-
-    sh_engine_module_add(f.engine, sh_str(program), "job", NULL, on_json, &a);
-    fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
-    json_decref(a.value);
-}
-
 static json_t *doc_of(const char *cron, const char *overlap, const char *catch_up) {
     return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:i}", "name", "nightly", "cron", cron,
                      "agent", "job", "query", "go", "overlap", overlap, "catch_up", catch_up,
@@ -42,16 +14,16 @@ static json_t *doc_of(const char *cron, const char *overlap, const char *catch_u
 
 /* takes doc. gives the id, or NULL with *ret_code */
 static char *add(json_t *doc, int *ret_code) {
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
     char *id;
 
-    sh_engine_schedule_save(f.engine, (struct sh_str){0}, doc, on_json, &a);
+    sh_engine_schedule_save(f.engine, (struct sh_str){0}, doc, fixture_on_json, &a);
     fixture_run(&f, &a.done);
     json_decref(doc);
     if (ret_code) {
-        *ret_code = a.code;
+        *ret_code = a.err.code;
     } else {
-        ck_assert_int_eq(a.code, 0);
+        ck_assert_int_eq(a.err.code, 0);
     }
     id = a.value ? sh_strdup(json_string_value(json_object_get(a.value, "id"))) : NULL;
     json_decref(a.value);
@@ -59,20 +31,20 @@ static char *add(json_t *doc, int *ret_code) {
 }
 
 static void run_now(const char *id) {
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
 
-    sh_engine_schedule_run(f.engine, sh_str(id), on_json, &a);
+    sh_engine_schedule_run(f.engine, sh_str(id), fixture_on_json, &a);
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
+    ck_assert_int_eq(a.err.code, 0);
     json_decref(a.value);
 }
 
 static json_t *get(const char *id) {
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
 
-    sh_engine_schedule_get(f.engine, sh_str(id), on_json, &a);
+    sh_engine_schedule_get(f.engine, sh_str(id), fixture_on_json, &a);
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
+    ck_assert_int_eq(a.err.code, 0);
     return a.value;
 }
 
@@ -92,12 +64,12 @@ static void wait_number(const char *id, const char *name, int64_t expected) {
 }
 
 static json_t *tasks_of(const char *id) {
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
     json_t *tasks;
 
-    sh_engine_list_family(f.engine, "schedule", sh_str(id), 0, 100, on_json, &a);
+    sh_engine_list_family(f.engine, "schedule", sh_str(id), 0, 100, fixture_on_json, &a);
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
+    ck_assert_int_eq(a.err.code, 0);
     tasks = json_incref(json_object_get(a.value, "tasks"));
     json_decref(a.value);
     return tasks;
@@ -115,7 +87,7 @@ START_TEST(a_run_that_is_asked_for_starts_one_task) {
     json_t *tasks, *row;
 
     fixture_open(&f, "now");
-    add_agent("(module\nprint done\n");
+    fixture_add_agent(&f, "job", "(module\nprint done\n");
     sh_auto(sh_free_p) char *id = add(doc_of("0 0 1 1 *", "skip", "one"), NULL);
     run_now(id);
     wait_number(id, "successful_runs", 1);
@@ -135,13 +107,13 @@ END_TEST
 static void set_next(const char *id, int64_t next_us) {
     json_t *record = get(id);
     sh_auto(sh_free_p) char *key = sh_asprintf("schedule:%s", id);
-    struct asked a = {0};
+    struct fixture_answer a = {.f = &f};
     struct sh_err err = {0};
 
     json_object_set_new(record, "next_at", json_integer(next_us));
     sh_assert_ok(sh_store_append(f.store, NULL, 0,
-                                 &(struct sh_put){SH_TABLE_META, sh_str(key), record}, 1, on_stored,
-                                 &a, &err),
+                                 &(struct sh_put){SH_TABLE_META, sh_str(key), record}, 1,
+                                 fixture_on_done, &a, &err),
                  &err);
     fixture_run(&f, &a.done);
     json_decref(record);
@@ -157,7 +129,7 @@ START_TEST(what_was_missed_is_made_up_for_as_the_policy_says) {
     char cron[32];
 
     fixture_open(&f, "missed");
-    add_agent("(module\nprint done\n");
+    fixture_add_agent(&f, "job", "(module\nprint done\n");
     snprintf(cron, sizeof(cron), "%d * * * *", (int)((now / 60000000 - 5) % 60));
     char *id[3];
     for (size_t i = 0; i < 3; i++) {
@@ -186,7 +158,7 @@ START_TEST(a_clock_that_steps_back_repeats_nothing) {
     int64_t now = sh_wall_us();
 
     fixture_open(&f, "back");
-    add_agent("(module\nprint done\n");
+    fixture_add_agent(&f, "job", "(module\nprint done\n");
     sh_auto(sh_free_p) char *id = add(doc_of("* * * * *", "allow", "all"), NULL);
     set_next(id, now + 86400000000LL); /* decided up to tomorrow, by a clock that was ahead */
     fixture_stop_engine(&f);
@@ -204,7 +176,7 @@ START_TEST(runs_overlap_as_the_policy_says) {
     static const size_t started[] = {1, 1, 2, 2};
 
     fixture_open(&f, "overlap");
-    add_agent(WAITS);
+    fixture_add_agent(&f, "job", WAITS);
     for (size_t i = 0; i < 4; i++) {
         sh_auto(sh_free_p) char *id = add(doc_of("0 0 1 1 *", overlaps[i], "one"), NULL);
         run_now(id);
@@ -230,29 +202,30 @@ START_TEST(runs_overlap_as_the_policy_says) {
 END_TEST
 
 START_TEST(a_paused_schedule_waits_and_a_removed_one_is_gone) {
-    struct asked paused = {0}, resumed = {0}, removed = {0}, gone = {0};
+    struct fixture_answer paused = {.f = &f}, resumed = {.f = &f}, removed = {.f = &f},
+                          gone = {.f = &f};
 
     fixture_open(&f, "pause");
-    add_agent("(module\nprint done\n");
+    fixture_add_agent(&f, "job", "(module\nprint done\n");
     sh_auto(sh_free_p) char *id = add(doc_of("* * * * *", "allow", "all"), NULL);
-    sh_engine_schedule_pause(f.engine, sh_str(id), true, "rest", on_json, &paused);
+    sh_engine_schedule_pause(f.engine, sh_str(id), true, "rest", fixture_on_json, &paused);
     fixture_run(&f, &paused.done);
     set_next(id, sh_wall_us() - 3600000000LL);
     fixture_stop_engine(&f);
     fixture_start_engine(&f);
     fixture_run_ms(&f, 100);
     ck_assert_uint_eq(n_tasks(id), 0);
-    sh_engine_schedule_pause(f.engine, sh_str(id), false, NULL, on_json, &resumed);
+    sh_engine_schedule_pause(f.engine, sh_str(id), false, NULL, fixture_on_json, &resumed);
     fixture_run(&f, &resumed.done);
     ck_assert_int_gt(number(id, "next_at"), sh_wall_us() - 1000000); /* a pause misses nothing */
-    sh_engine_schedule_remove(f.engine, sh_str(id), on_json, &removed);
+    sh_engine_schedule_remove(f.engine, sh_str(id), fixture_on_json, &removed);
     fixture_run(&f, &removed.done);
-    ck_assert_int_eq(removed.code, 0);
+    ck_assert_int_eq(removed.err.code, 0);
     fixture_stop_engine(&f);
     fixture_start_engine(&f);
-    sh_engine_schedule_get(f.engine, sh_str(id), on_json, &gone);
+    sh_engine_schedule_get(f.engine, sh_str(id), fixture_on_json, &gone);
     fixture_run(&f, &gone.done);
-    ck_assert_int_eq(gone.code, SH_E_NOT_FOUND);
+    ck_assert_int_eq(gone.err.code, SH_E_NOT_FOUND);
     json_decref(paused.value);
     json_decref(resumed.value);
     json_decref(removed.value);
@@ -306,12 +279,12 @@ static bool crash_at(size_t k, enum sh_twin_loss loss) {
     bool crashed = false, decided;
 
     fixture_open(&f, "power");
-    add_agent("(module\nprint done\n");
+    fixture_add_agent(&f, "job", "(module\nprint done\n");
     sh_auto(sh_free_p) char *id = add(doc_of("0 0 1 1 *", "queue", "one"), NULL);
     twin = sh_twin_named("power");
     sh_twin_hold(twin, true);
-    struct asked a = {0};
-    sh_engine_schedule_run(f.engine, sh_str(id), on_json, &a);
+    struct fixture_answer a = {.f = &f};
+    sh_engine_schedule_run(f.engine, sh_str(id), fixture_on_json, &a);
     for (int idle = 0; idle < 300 && !crashed;) {
         idle = sh_twin_held(twin) > 0 ? 0 : idle + 1;
         if (commits == k && sh_twin_held(twin) > 0) {

@@ -6,43 +6,28 @@
 
 static struct fixture f;
 
-struct answer {
-    bool done;
-    json_t *value;
-    int code;
-};
-
-static void on_answer(void *arg, json_t *value, const struct sh_err *err) {
-    struct answer *a = arg;
-
-    a->done = true;
-    a->value = value ? json_deep_copy(value) : NULL;
-    a->code = err ? err->code : 0;
-    sh_loop_stop(f.loop);
-}
-
 static void send(const char *workflow, const char *id, const char *name, json_t *payload,
-                 uint64_t wait_ms, struct answer *a) {
-    *a = (struct answer){0};
+                 uint64_t wait_ms, struct fixture_answer *a) {
+    *a = (struct fixture_answer){.f = &f};
     sh_engine_update(
         f.engine, sh_str(workflow),
         &(struct sh_update){
             .name = sh_str(name), .id = sh_str(id), .payload = payload, .wait_ms = wait_ms},
-        on_answer, a);
+        fixture_on_json, a);
     json_decref(payload);
 }
 
 static int status_of(const char *workflow, const char *id, uint64_t wait_ms, const char *expected) {
-    struct answer a = {0};
+    struct fixture_answer a = {.f = &f};
     int code;
 
-    sh_engine_update_get(f.engine, sh_str(workflow), sh_str(id), wait_ms, on_answer, &a);
+    sh_engine_update_get(f.engine, sh_str(workflow), sh_str(id), wait_ms, fixture_on_json, &a);
     fixture_run(&f, &a.done);
     if (expected) {
-        ck_assert_int_eq(a.code, 0);
+        ck_assert_int_eq(a.err.code, 0);
         ck_assert_str_eq(json_string_value(json_object_get(a.value, "status")), expected);
     }
-    code = a.code;
+    code = a.err.code;
     json_decref(a.value);
     return code;
 }
@@ -65,13 +50,13 @@ static void ends_well(const char *id) {
 }
 
 START_TEST(an_update_is_answered_with_a_result_or_an_error) {
-    struct answer a, b;
+    struct fixture_answer a, b;
 
     fixture_open(&f, "answer");
     sh_auto(sh_free_p) char *id = fixture_submit(&f, ANSWERED, NULL);
     send(id, "u1", "do", json_pack("{s:i}", "x", 1), 10000, &a);
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, 0);
+    ck_assert_int_eq(a.err.code, 0);
     ck_assert_str_eq(json_string_value(json_object_get(a.value, "status")), "completed");
     ck_assert_int_eq(sh_json_get_int(json_object_get(a.value, "result"), "n", 0), 1);
     send(id, "u2", "do", NULL, 10000, &b);
@@ -87,7 +72,7 @@ START_TEST(an_update_is_answered_with_a_result_or_an_error) {
 END_TEST
 
 START_TEST(the_same_update_is_received_once_and_another_under_its_id_is_refused) {
-    struct answer a, b, other;
+    struct fixture_answer a, b, other;
     json_t *events;
 
     fixture_open(&f, "same");
@@ -99,14 +84,14 @@ START_TEST(the_same_update_is_received_once_and_another_under_its_id_is_refused)
     fixture_run(&f, &b.done);
     fixture_run(&f, &other.done);
     ck_assert(json_equal(a.value, b.value));
-    ck_assert_int_eq(other.code, SH_E_EXISTS);
+    ck_assert_int_eq(other.err.code, SH_E_EXISTS);
     json_decref(b.value);
     send(id, "u1", "do", json_integer(5), 10000, &b); /* later */
     fixture_run(&f, &b.done);
     ck_assert(json_equal(json_object_get(a.value, "result"), json_object_get(b.value, "result")));
     send(id, "u1", "other", json_integer(5), 10000, &other);
     fixture_run(&f, &other.done);
-    ck_assert_int_eq(other.code, SH_E_EXISTS);
+    ck_assert_int_eq(other.err.code, SH_E_EXISTS);
     events = fixture_events(&f, id);
     ck_assert_uint_eq(fixture_count(events, "SignalReceived", NULL), 1);
     json_decref(events);
@@ -117,7 +102,7 @@ START_TEST(the_same_update_is_received_once_and_another_under_its_id_is_refused)
 END_TEST
 
 START_TEST(who_waits_too_short_is_told_so_and_may_ask_again) {
-    struct answer a;
+    struct fixture_answer a;
 
     fixture_open(&f, "short");
     sh_auto(sh_free_p) char *id = fixture_submit(
@@ -140,7 +125,7 @@ START_TEST(who_waits_too_short_is_told_so_and_may_ask_again) {
 END_TEST
 
 START_TEST(an_update_that_nobody_answers_says_so_at_the_end) {
-    struct answer a, late;
+    struct fixture_answer a, late;
 
     fixture_open(&f, "end");
     sh_auto(sh_free_p) char *id =
@@ -155,7 +140,7 @@ START_TEST(an_update_that_nobody_answers_says_so_at_the_end) {
     status_of(id, "u", 20000, "unanswered");
     send(id, "v", "do", NULL, 20000, &late);
     fixture_run(&f, &late.done);
-    ck_assert_int_eq(late.code, SH_E_STATE);
+    ck_assert_int_eq(late.err.code, SH_E_STATE);
     fixture_close(&f);
 }
 END_TEST
@@ -171,7 +156,7 @@ START_TEST(a_reply_that_answers_nothing_fails) {
             "start signal.reply {\"id\":\"u\"}\nwait any\nstart signal.reply {\"id\":\"u\"}\nwait "
             "any\n",
             lines[i]);
-        struct answer a;
+        struct fixture_answer a;
         json_t *row, *events, *body = NULL;
         sh_auto(sh_free_p) char *id = fixture_submit(&f, program, NULL);
         send(id, "u", "do", NULL, 10000, &a);
@@ -191,7 +176,7 @@ END_TEST
 
 /* The power goes when k commits are durable; the client sends again what it has no answer to. */
 static bool lose_power_at(size_t k, enum sh_twin_loss loss) {
-    struct answer a;
+    struct fixture_answer a;
     size_t commits = 0;
     bool crashed = false;
     json_t *events;
@@ -218,7 +203,7 @@ static bool lose_power_at(size_t k, enum sh_twin_loss loss) {
             }
             commits += sh_twin_release(twin, 1);
         }
-        ck_assert_int_eq(a.code, 0);
+        ck_assert_int_eq(a.err.code, 0);
         ck_assert_str_eq(json_string_value(json_object_get(a.value, "status")),
                          n == 1 ? "completed" : "failed");
         json_decref(a.value);
@@ -245,15 +230,15 @@ START_TEST(updates_survive_power_loss_at_every_commit) {
 END_TEST
 
 static json_t *query(const char *id, const char *name, int expected) {
-    struct answer a = {0};
+    struct fixture_answer a = {.f = &f};
 
     if (name) {
-        sh_engine_query(f.engine, sh_str(id), sh_str(name), on_answer, &a);
+        sh_engine_query(f.engine, sh_str(id), sh_str(name), fixture_on_json, &a);
     } else {
-        sh_engine_query_list(f.engine, sh_str(id), 0, 100, on_answer, &a);
+        sh_engine_query_list(f.engine, sh_str(id), 0, 100, fixture_on_json, &a);
     }
     fixture_run(&f, &a.done);
-    ck_assert_int_eq(a.code, expected);
+    ck_assert_int_eq(a.err.code, expected);
     return a.value;
 }
 
