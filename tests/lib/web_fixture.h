@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/scripted_server.h"
 #include "tools/tools.h"
 
 struct web {
@@ -27,12 +28,6 @@ struct web {
     bool done, retryable;
 };
 
-/* Where the sources are: as the tests' environment says, else from here. */
-static inline void web_path(char *out, size_t size, const char *name) {
-    const char *source = getenv("SHANNON_SOURCE");
-    snprintf(out, size, "%s/tests/lib/%s", source ? source : ".", name);
-}
-
 static inline void web_write(const struct web *w, const char *name, const char *text) {
     char path[128];
     snprintf(path, sizeof(path), "%s/%s", w->dir, name);
@@ -43,35 +38,14 @@ static inline void web_write(const struct web *w, const char *name, const char *
 }
 
 static inline void web_start_server(struct web *w, const char *script) {
-    char program[4096];
     char script_file[128];
     char log_file[128];
-    char first[32];
-    int out[2];
-    web_path(program, sizeof(program), "scripted_web.py");
     web_write(w, "script", script);
     snprintf(script_file, sizeof(script_file), "%s/script", w->dir);
     snprintf(log_file, sizeof(log_file), "%s/log", w->dir);
-    ck_assert_int_eq(pipe(out), 0);
-    w->server = fork();
-    ck_assert_int_ge(w->server, 0);
-    if (w->server == 0) {
-        dup2(out[1], STDOUT_FILENO);
-        close(out[0]);
-        close(out[1]);
-        execlp("python3", "python3", program, "--script", script_file, "--log", log_file,
-               "--max-seconds", "100", (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    size_t n = 0;
-    while (n < sizeof(first) - 1 && read(out[0], first + n, 1) == 1 && first[n] != '\n') {
-        n++;
-    }
-    first[n] = '\0';
-    close(out[0]);
-    w->port = atoi(first);
-    ck_assert_msg(w->port > 0, "the scripted server did not start");
+    const char *const args[] = {"--script",      script_file, "--log", log_file,
+                                "--max-seconds", "100",       NULL};
+    w->server = scripted_start("scripted_web.py", args, &w->port);
 }
 
 /* Rules: JSON text of capabilities; %PORT% becomes the server's port. NULL: nothing is allowed. */

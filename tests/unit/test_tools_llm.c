@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "lib/scripted_server.h"
 #include "tools/tools.h"
 
 #define SECRET "sk-very-secret-key"
@@ -28,14 +29,6 @@ struct world {
     uint64_t retry_after_ms, timeout_ms;
 };
 
-/* Not from __FILE__: what the compiler was given there depends on the compiler's cache. */
-static const char *script_path(void) {
-    static char path[4096];
-    const char *source = getenv("SHANNON_SOURCE");
-    snprintf(path, sizeof(path), "%s/tests/lib/scripted_llm.py", source ? source : ".");
-    return path;
-}
-
 static void write_file(const char *path, const char *text) {
     FILE *f = fopen(path, "w");
     ck_assert_ptr_nonnull(f);
@@ -46,33 +39,14 @@ static void write_file(const char *path, const char *text) {
 static void start_server(struct world *w, const char *script) {
     char script_file[128];
     char log_file[128];
-    char first[32];
-    int out[2];
     snprintf(w->dir, sizeof(w->dir), "/tmp/sh-llm-XXXXXX");
     ck_assert_ptr_nonnull(mkdtemp(w->dir));
     snprintf(script_file, sizeof(script_file), "%s/script", w->dir);
     snprintf(log_file, sizeof(log_file), "%s/log", w->dir);
     write_file(script_file, script);
-    ck_assert_int_eq(pipe(out), 0);
-    w->server = fork();
-    ck_assert_int_ge(w->server, 0);
-    if (w->server == 0) {
-        dup2(out[1], STDOUT_FILENO);
-        close(out[0]);
-        close(out[1]);
-        execlp("python3", "python3", script_path(), "--port", "0", "--script", script_file, "--log",
-               log_file, "--max-seconds", "60", (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    size_t n = 0;
-    while (n < sizeof(first) - 1 && read(out[0], first + n, 1) == 1 && first[n] != '\n') {
-        n++;
-    }
-    first[n] = '\0';
-    close(out[0]);
-    w->port = atoi(first);
-    ck_assert_msg(w->port > 0, "the scripted server did not start");
+    const char *const args[] = {"--port",        "0",  "--script", script_file, "--log", log_file,
+                                "--max-seconds", "60", NULL};
+    w->server = scripted_start("scripted_llm.py", args, &w->port);
     snprintf(w->base_url, sizeof(w->base_url), "http://127.0.0.1:%d/v1/", w->port);
 }
 

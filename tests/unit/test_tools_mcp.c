@@ -7,7 +7,7 @@ static char program[4096], log_path[128], tools_path[128], pins_path[128];
 
 /* [mcp.s] with the scripted server and these behaviours. */
 static void configure(struct web *w, const char *behaviour) {
-    web_path(program, sizeof(program), "scripted_mcp.py");
+    scripted_path(program, sizeof(program), "scripted_mcp.py");
     if (program[0] != '/') {
         char *cwd = getcwd(NULL, 0);
         sh_auto(sh_free_p) char *full = sh_asprintf("%s/%s", cwd, program);

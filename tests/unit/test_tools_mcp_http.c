@@ -7,30 +7,12 @@
 /* The scripted server with this behaviour, as [mcp.h]. */
 static void begin(struct web *w, const char *behaviour) {
     static char url[64];
-    char program[4096], log[128], first[32];
-    int out[2];
+    char log[128];
     web_begin(w, NULL);
-    web_path(program, sizeof(program), "scripted_mcp_http.py");
     snprintf(log, sizeof(log), "%s/log", w->dir);
-    ck_assert_int_eq(pipe(out), 0);
-    w->server = fork();
-    ck_assert_int_ge(w->server, 0);
-    if (w->server == 0) {
-        dup2(out[1], STDOUT_FILENO);
-        close(out[0]);
-        close(out[1]);
-        execlp("python3", "python3", program, "--log", log, behaviour, (char *)NULL);
-        _exit(127);
-    }
-    close(out[1]);
-    size_t n = 0;
-    while (n < sizeof(first) - 1 && read(out[0], first + n, 1) == 1 && first[n] != '\n') {
-        n++;
-    }
-    first[n] = '\0';
-    close(out[0]);
-    ck_assert_int_gt(atoi(first), 0);
-    snprintf(url, sizeof(url), "http://127.0.0.1:%d/mcp", atoi(first));
+    const char *const args[] = {"--log", log, behaviour, NULL};
+    w->server = scripted_start("scripted_mcp_http.py", args, &w->port);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/mcp", w->port);
     w->config.mcp = json_pack("{s:{s:s}}", "h", "url", url);
 }
 
