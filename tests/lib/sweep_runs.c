@@ -159,6 +159,22 @@ static const struct sweep_step larges[] = {
     {"submit", submit_large, NULL, false}, {"open the result", open_large, NULL, true}, {0}};
 static const struct sweep_scenario large = {.name = "large", .set = allow, .steps = larges};
 
+/* A child's, which its parent gets as a value. */
+static int add_large_child(void) {
+    return sweep_module("(module\nlarge 1048577\nprint end\n", "child");
+}
+
+static int submit_its_parent(void) {
+    return sweep_submit(0, "(module\nstart workflow {\"agent\":\"child\"}\nwait any\n", NULL);
+}
+
+static const struct sweep_step large_children[] = {
+    {"register the child", add_large_child, NULL, false},
+    {"submit", submit_its_parent, NULL, false},
+    {0}};
+static const struct sweep_scenario large_child = {
+    .name = "large-child", .set = allow, .steps = large_children};
+
 /* ---- connections ---- */
 
 static int listener = -1;
@@ -196,6 +212,6 @@ static const struct sweep_step connects[] = {{"submit", submit_connected, NULL, 
 static const struct sweep_scenario connected = {
     .name = "connected", .set = listen_for_it, .steps = connects, .differs = true};
 
-const struct sweep_scenario *const sweep_runs[] = {&sequential, &parallel, &checkpoints, &children,
-                                                   &undone,     &sleeping, &anew,        &large,
-                                                   &connected,  NULL};
+const struct sweep_scenario *const sweep_runs[] = {
+    &sequential, &parallel, &checkpoints, &children,  &undone, &sleeping,
+    &anew,       &large,    &large_child, &connected, NULL};

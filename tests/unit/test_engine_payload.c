@@ -461,6 +461,133 @@ START_TEST(a_cancel_while_it_is_being_kept_ends_the_task) {
 }
 END_TEST
 
+/* ---- what a child gives to its parent ---- */
+
+static void add_agent(const char *text, const char *name) {
+    struct got g = {.f = &f};
+
+    sh_engine_module_add(f.engine, sh_str(text), name, NULL, on_value, &g);
+    fixture_run(&f, &g.done);
+    ck_assert_msg(g.err.code == 0, "%s", g.err.message);
+    json_decref(g.value);
+}
+
+/* large: of that instruction, and what the child does then */
+static void open_with_child(const char *name, const char *large) {
+    static json_t *policy;
+    sh_auto(sh_free_p) char *child = sh_asprintf("(module\nlarge %s\nprint x\n", large);
+
+    json_decref(policy);
+    policy = json_pack("{s:[{s:s, s:{s:[s,s]}}]}", "rules", "agent", "*", "allow", "tools",
+                       "workflow", "llm");
+    f.policy_doc = policy;
+    open_engine(name);
+    add_agent(child, "child");
+}
+
+static const char parent[] = "(module\nstart workflow {\"agent\":\"child\"}\nwait any\n";
+
+/* The answer of its activity, whichever it is. */
+static json_t *answer_of(const char *id, const char *type) {
+    json_t *events, *body = NULL;
+
+    json_decref(fixture_wait(&f, id));
+    events = fixture_events(&f, id);
+    ck_assert_uint_eq(fixture_count(events, type, &body), 1);
+    body = json_deep_copy(body);
+    json_decref(events);
+    return body;
+}
+
+static json_t *result_of(const char *id) {
+    json_t *body = answer_of(id, "ActivityCompleted");
+    json_t *result = json_incref(json_object_get(body, "result"));
+
+    json_decref(body);
+    return result;
+}
+
+START_TEST(a_childs_result_is_a_value_in_its_parents_answer) {
+    static const size_t sizes[] = {SH_OUTPUT_MAX, SH_OUTPUT_MAX + 1, SH_CHILD_OUTPUT_MAX};
+
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        sh_auto(sh_free_p) char *name = sh_asprintf("payload-child-%zu", i);
+        sh_auto(sh_free_p) char *large = sh_asprintf("%zu", sizes[i]);
+        open_with_child(name, large);
+        sh_auto(sh_free_p) char *id = fixture_submit(&f, parent, NULL);
+        sh_auto(sh_json_done) json_t *result = result_of(id);
+        ck_assert_uint_eq(json_string_length(json_object_get(result, "output")), sizes[i] - 2);
+        ck_assert_ptr_null(json_object_get(result, SH_OUTPUT_KEPT));
+        assert_verified(&f, id, true);
+        fixture_close(&f);
+    }
+}
+END_TEST
+
+START_TEST(of_a_larger_one_the_parent_gets_what_it_is_kept_as) {
+    sh_auto(sh_free_p) char *large = sh_asprintf("%llu", SH_CHILD_OUTPUT_MAX + 1);
+    open_with_child("payload-child-large", large);
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, parent, NULL);
+    sh_auto(sh_json_done) json_t *result = result_of(id);
+    const json_t *kept = json_object_get(result, SH_OUTPUT_KEPT);
+    ck_assert_ptr_null(json_object_get(result, "output"));
+    ck_assert_int_eq(sh_json_get_int(kept, "bytes", 0), SH_CHILD_OUTPUT_MAX + 1);
+    assert_verified(&f, id, true);
+    fixture_close(&f);
+}
+END_TEST
+
+/* The power goes after each commit of both: the parent gets it from memory or from the row. */
+START_TEST(a_crash_gives_the_parent_the_same_result) {
+    for (int commits = 0; commits < 8; commits++) {
+        sh_auto(sh_free_p) char *name = sh_asprintf("payload-child-crash-%d", commits);
+        open_with_child(name, "2097152");
+        sh_auto(sh_free_p) char *id = fixture_submit(&f, parent, NULL);
+        sh_twin_hold(sh_twin_named(name), true);
+        for (int i = 0; i < commits; i++) {
+            for (int t = 0; t < 100 && sh_twin_held(sh_twin_named(name)) == 0; t++) {
+                fixture_run_ms(&f, 1);
+            }
+            sh_twin_release(sh_twin_named(name), 1);
+        }
+        fixture_crash(&f, SH_TWIN_LOSE_ALL);
+        sh_twin_hold(sh_twin_named(name), false);
+        sh_auto(sh_json_done) json_t *result = result_of(id);
+        ck_assert_uint_eq(json_string_length(json_object_get(result, "output")), 2 * SH_MIB - 2);
+        assert_verified(&f, id, true);
+        fixture_close(&f);
+    }
+}
+END_TEST
+
+static void spoil_the_only_blob(void) {
+    sh_auto(sh_free_p) char *folder = sh_asprintf("%s/blobs", f.dir);
+    DIR *d = opendir(folder);
+
+    for (struct dirent *e; (e = readdir(d));) {
+        sh_auto(sh_free_p) char *path = sh_asprintf("%s/%s", folder, e->d_name);
+        if (e->d_name[0] != '.') {
+            ck_assert_int_eq(chmod(path, 0600), 0);
+            FILE *file = fopen(path, "r+");
+            fputs("[", file);
+            fclose(file);
+        }
+    }
+    closedir(d);
+}
+
+START_TEST(a_childs_result_that_was_changed_is_refused) {
+    open_with_child("payload-child-spoilt", "2097152\nstart llm {\"delay_ms\":300}\nwait any");
+    sh_auto(sh_free_p) char *id = fixture_submit(&f, parent, NULL);
+    blobs_await(1);
+    spoil_the_only_blob();
+    sh_auto(sh_json_done) json_t *body = answer_of(id, "ActivityFailed");
+    ck_assert_str_eq(json_string_value(json_object_get(json_object_get(body, "error"), "code")),
+                     sh_code_info(SH_E_CORRUPT)->name);
+    fixture_close(&f);
+}
+END_TEST
+
 static Suite *suite(void) {
     const TTest *const tests[] = {
         the_largest_input_is_kept_beside_the_journal,
@@ -481,6 +608,10 @@ static Suite *suite(void) {
         a_result_given_before_a_checkpoint_or_a_crash_is_not_forgotten,
         a_crash_before_its_end_gives_the_same_result,
         a_cancel_while_it_is_being_kept_ends_the_task,
+        a_childs_result_is_a_value_in_its_parents_answer,
+        of_a_larger_one_the_parent_gets_what_it_is_kept_as,
+        a_crash_gives_the_parent_the_same_result,
+        a_childs_result_that_was_changed_is_refused,
         NULL,
     };
     return sh_suite("engine_payload", tests);

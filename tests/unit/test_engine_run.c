@@ -266,6 +266,33 @@ START_TEST(a_failed_call_is_tried_again_under_the_same_key) {
 }
 END_TEST
 
+START_TEST(a_result_ends_at_its_limit) {
+    json_t *body = NULL;
+
+    fixture_open(&f, "result-limit");
+    for (size_t more = 0; more < 2; more++) {
+        fake_llm.result_bytes = SH_ACTIVITY_RESULT_MAX + more;
+        sh_auto(sh_free_p) char *id =
+            fixture_submit(&f, "(module\nstart llm {\"q\":1}\nwait any\n", NULL);
+        json_decref(fixture_wait(&f, id));
+        json_t *events = fixture_events(&f, id);
+        ck_assert_uint_eq(
+            fixture_count(events, more ? "ActivityFailed" : "ActivityCompleted", &body), 1);
+        sh_auto(sh_free_p) char *text =
+            sh_json_text(json_object_get(body, more ? "error" : "result"));
+        ck_assert_msg(more ? strstr(text, "limit_exceeded") && strstr(text, "4194305 bytes")
+                           : strlen(text) == SH_ACTIVITY_RESULT_MAX,
+                      "%.300s", text);
+        json_decref(events);
+        json_t *v = fixture_verify(&f, id);
+        ck_assert(sh_json_get_bool(v, "ok", false));
+        json_decref(v);
+    }
+    fake_llm.result_bytes = 0;
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(ends_have_their_own_codes) {
     json_t *events, *body = NULL;
 
@@ -514,6 +541,7 @@ static Suite *suite(void) {
         what_may_not_be_done_fails_as_an_activity,
         a_denied_call_names_the_rule_and_the_way_out,
         a_failed_call_is_tried_again_under_the_same_key,
+        a_result_ends_at_its_limit,
         ends_have_their_own_codes,
         limits_end_a_workflow_with_their_names,
         waiting_for_a_timer_costs_no_wall_clock,

@@ -22,7 +22,9 @@
 /* Activities */
 #define SH_ACTIVITY_ARGS_MAX (1 * SH_MIB)   /* one request of a guest */
 #define SH_ACTIVITY_RESULT_MAX (4 * SH_MIB) /* one answer, as JSON */
-#define SH_OUTPUT_MAX (1 * SH_MIB)          /* a task's result in its event, which has it twice */
+/* of a child, as a value in its parent's answer: beside its status and usage */
+#define SH_CHILD_OUTPUT_MAX (SH_ACTIVITY_RESULT_MAX - 64 * SH_KIB)
+#define SH_OUTPUT_MAX (1 * SH_MIB) /* a task's result in its event, which has it twice */
 #define SH_ACTIVITIES_DEFAULT 1000
 #define SH_PARALLEL_ACTIVITIES_DEFAULT 16
 #define SH_PARALLEL_ACTIVITIES_MAX 256 /* open handles of one agent */

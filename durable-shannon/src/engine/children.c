@@ -78,7 +78,7 @@ void sh_birth_id(const struct sh_birth *b, struct sh_id *ret) {
 
 /* ---- a birth ---- */
 
-static struct sh_activity *find(struct sh_workflow *wf, uint64_t ordinal) {
+struct sh_activity *sh_child_find(struct sh_workflow *wf, uint64_t ordinal) {
     sh_list_each (node, &wf->activities.list) {
         struct sh_activity *a = sh_container_of(node, struct sh_activity, link);
         if (a->ordinal == ordinal && sh_child_op(a->tool)) {
@@ -101,7 +101,7 @@ int sh_birth_check(const struct sh_birth *b, struct sh_err *err) {
     const struct sh_workflow *parent = b->parent;
 
     if (parent->leaving || parent->phase >= SH_PHASE_ENDING || parent->engine->stopping ||
-        !find(b->parent, b->lineage.ordinal)) {
+        !sh_child_find(b->parent, b->lineage.ordinal)) {
         return sh_fail(err, SH_E_CANCELED, "the workflow that asked for this one has ended");
     }
     return 0;
@@ -147,7 +147,7 @@ int sh_birth_commit(const struct sh_birth *b, struct sh_workflow *child,
                     void (*then)(struct sh_workflow *wf, void *arg, const struct sh_err *err),
                     void *arg, struct sh_err *err) {
     struct sh_workflow *parent = b->parent;
-    struct sh_activity *a = find(parent, b->lineage.ordinal);
+    struct sh_activity *a = sh_child_find(parent, b->lineage.ordinal);
     json_t *body = sh_activity_request_body(a);
 
     json_object_set_new(body, "child", json_string(child->id.s));
@@ -194,7 +194,7 @@ static void starting_free(struct starting *s) {
 
 static void fail(struct starting *s, const struct sh_err *err) {
     struct sh_workflow *wf = s->birth.parent;
-    struct sh_activity *a = find(wf, s->birth.lineage.ordinal);
+    struct sh_activity *a = sh_child_find(wf, s->birth.lineage.ordinal);
 
     if (a && a->state == SH_ACTIVITY_STARTING && !wf->leaving && wf->phase < SH_PHASE_ENDING &&
         !wf->engine->stopping) {
@@ -218,7 +218,7 @@ static void begun(void *arg, json_t *row, bool cached, const struct sh_err *err)
         fail(s, err);
         return;
     }
-    a = find(wf, s->birth.lineage.ordinal);
+    a = sh_child_find(wf, s->birth.lineage.ordinal);
     if (a && s->birth.lineage.detached) {
         sh_activity_succeed(
             a, json_pack("{s:O, s:s}", "id", json_object_get(row, "id"), "status", "running"));
@@ -320,130 +320,4 @@ void sh_child_start(struct sh_activity *a) {
         s->agent = sh_strndup0(agent.p, agent.len);
         submit(s);
     }
-}
-
-/* ---- its end ---- */
-
-static void complete(struct sh_activity *a, const json_t *row) {
-    static const char *const members[] = {"status",       "result",      "output",
-                                          SH_OUTPUT_KEPT, "exit_status", "usage"};
-    struct sh_str status = sh_json_get_str(row, "status");
-    const json_t *error = json_object_get(row, "error");
-    struct sh_str why = sh_json_get_str(error, "message");
-    struct sh_err err = {0};
-
-    if (!a->spent) {
-        a->spent = json_incref(json_object_get(row, "spent"));
-    }
-    if (sh_json_get_bool(row, "silent", false)) {
-        sh_fail(&err, SH_E_TIMEOUT,
-                "no sign of life for %llu ms (heartbeat_timeout_ms); the child was canceled",
-                (unsigned long long)a->heartbeat_ms);
-        sh_activity_fail(a, &err, false, 0);
-        return;
-    }
-    if (strcmp(a->tool->name, "python") == 0 && sh_python_complete(a, row)) {
-        return;
-    }
-    if (!sh_str_eqz(status, "completed")) {
-        const char *code = json_string_value(json_object_get(error, "code"));
-        sh_fail(&err, code ? sh_code_from_name(code) : SH_E_CANCELED, "the child workflow %s%s%.*s",
-                sh_str_eqz(status, "canceled") ? "was canceled" : "failed", why.len ? ": " : "",
-                (int)why.len, why.p ? why.p : "");
-        sh_activity_fail(a, &err, false, 0);
-        return;
-    }
-    json_t *result = json_object();
-    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
-        json_t *member = json_object_get(row, members[i]);
-        if (member) {
-            json_object_set(result, members[i], member);
-        }
-    }
-    sh_auto(sh_free_p) char *text = sh_json_text(result);
-    if (strlen(text) > SH_ACTIVITY_RESULT_MAX) {
-        json_decref(result);
-        sh_fail(&err, SH_E_LIMIT, "the child's result has %zu bytes, at most %llu can be taken",
-                strlen(text), SH_ACTIVITY_RESULT_MAX);
-        sh_activity_fail(a, &err, false, 0);
-        return;
-    }
-    sh_activity_succeed(a, result);
-}
-
-static void settle(struct sh_workflow *wf, uint64_t ordinal, const json_t *row) {
-    struct sh_activity *a = find(wf, ordinal);
-
-    if (a && a->state == SH_ACTIVITY_OUT && !wf->leaving && wf->phase < SH_PHASE_ENDING) {
-        complete(a, row);
-        sh_journal_commit(wf, NULL, NULL);
-    }
-}
-
-void sh_child_ended(struct sh_workflow *child) {
-    const struct sh_lineage *l = &child->spec.lineage;
-    struct sh_workflow *parent;
-
-    if (!sh_is_attached(child) || (child->orphan && !child->called_parent)) {
-        return;
-    }
-    parent = sh_workflow_find(child->engine, sh_str(l->parent.s));
-    if (parent && !parent->reading) {
-        settle(parent, l->ordinal, child->row);
-    } else { /* it finds the end by itself */
-        sh_takeup_wake(child->engine, &l->parent, SH_WAKE_TIMER, SH_FAMILY_DUE_US);
-    }
-}
-
-struct look { /* of an activity at its child's row */
-    struct sh_workflow *wf;
-    uint64_t ordinal;
-};
-
-static void row_found(void *arg, json_t *records, size_t total, const struct sh_err *err) {
-    struct look *look = arg;
-    struct sh_workflow *wf = look->wf;
-    uint64_t ordinal = look->ordinal;
-    const json_t *row = json_array_get(records, 0);
-
-    (void)total;
-    sh_free(look);
-    wf->looks--;
-    if (err) {
-        sh_workflow_doom(wf, err->code, err->message);
-    } else if (json_object_get(row, "completed_at")) {
-        settle(wf, ordinal, row);
-    } else if (!row) { /* a fork has no children yet: they start again under its id */
-        struct sh_activity *a = find(wf, ordinal);
-        struct sh_err gone = {0};
-        bool alive = a && !wf->leaving && wf->phase < SH_PHASE_ENDING && !wf->engine->stopping;
-        if (alive && wf->spec.n_reseeds > 0) {
-            sh_child_start(a);
-        } else if (alive) {
-            sh_fail(&gone, SH_E_OUTCOME_UNKNOWN, "the child workflow has been forgotten");
-            sh_activity_fail(a, &gone, false, 0);
-        }
-        sh_journal_commit(wf, NULL, NULL);
-    }
-    sh_workflow_unpin(wf);
-}
-
-/* It runs, is about to be taken up, or has ended: then its row says so. */
-void sh_child_again(struct sh_activity *a) {
-    struct sh_birth birth = {.lineage = {.parent = a->wf->id, .ordinal = a->ordinal}};
-    struct look *look = sh_new(struct look);
-    struct sh_id id;
-
-    a->state = SH_ACTIVITY_OUT;
-    sh_birth_id(&birth, &id);
-    if (sh_json_get_bool(a->args, "detached", false)) {
-        sh_activity_succeed(a, json_pack("{s:s, s:s}", "id", id.s, "status", "running"));
-        sh_free(look);
-        return;
-    }
-    look->wf = a->wf;
-    look->ordinal = a->ordinal;
-    a->wf->pins++;
-    a->wf->looks++;
-    sh_store_get(a->wf->engine->store, SH_TABLE_WORKFLOW, sh_str(id.s), row_found, look);
 }

@@ -54,8 +54,12 @@ int sh_birth_commit(const struct sh_birth *b, struct sh_workflow *child,
                     void (*then)(struct sh_workflow *wf, void *arg, const struct sh_err *err),
                     void *arg, struct sh_err *err);
 
-bool sh_child_op(const struct sh_tool *tool);   /* workflow, python */
-bool sh_child_outcome(const json_t *body);      /* of a child that was made, not of a refusal */
+bool sh_child_op(const struct sh_tool *tool); /* workflow, python */
+bool sh_child_outcome(const json_t *body);    /* of a child that was made, not of a refusal */
+/* The activity of that number, where it starts or awaits a child; or NULL. */
+struct sh_activity *sh_child_find(struct sh_workflow *wf, uint64_t ordinal);
+/* It has ended, with this as the answer (taken). One that is too large fails. */
+void sh_child_answer(struct sh_activity *a, json_t *result);
 void sh_child_start(struct sh_activity *a);     /* a new one: nothing is journaled yet */
 void sh_child_again(struct sh_activity *a);     /* the journal has its ActivityScheduled */
 void sh_child_ended(struct sh_workflow *child); /* its end is durable: tell the parent */

@@ -67,7 +67,8 @@ static void printed_end(struct printed *p, const struct sh_err *err) {
             if (json_object_get(p->row, "output")) {
                 json_object_set(result, "result", json_object_get(p->row, "output"));
             }
-            sh_activity_succeed(a, result);
+            json_object_set(result, SH_OUTPUT_KEPT, json_object_get(p->row, SH_OUTPUT_KEPT));
+            sh_child_answer(a, result);
         }
         sh_journal_commit(wf, NULL, NULL);
     }
