@@ -1,6 +1,6 @@
 """Kill -9 before a commit, after it, and between commit and telling, while agents of many kinds work:
-timers, signals, approvals, children, compensations, the memory of a session, and a program made with
-Go. (One thing after another, many at once, Python and checkpoints: test_kill_everywhere.py.)
+timers, signals, approvals, children, compensations, the memory of a session, standard input that is
+typed, and a program made with Go. (One thing after another, many at once, Python and checkpoints: test_kill_everywhere.py.)
 
 One server after another runs on the same data directory. Each is killed at an instant drawn from a
 seed, in part while it recovers from the kill before. A client goes on with what it wanted: it
@@ -13,6 +13,7 @@ run; each journal verifies; no key is asked again whose outcome is in the journa
   SHANNON_CRASH_SEED=TEXT    another seed than the commit
   SHANNON_CRASH_ONLY=SAMPLE:POINT:K[:POINT:K]    just that one, as a failure prints it"""
 
+import base64
 import os
 import pathlib
 import random
@@ -114,9 +115,31 @@ class Signaling(Client):
         assert status in (202, 409), (status, sent)
 
 
+class Typing(Client):
+    """Types lines as its task reads them. After a crash the task reads what is journaled, and its end."""
+
+    LINES = [b"alpha\n", b"beta\n", b"gamma\n"]
+
+    def typed(self):
+        """What the task has read, as it was told."""
+        return b"".join(base64.b64decode(e["body"]["data"]) for e in self.told
+                        if e["type"] == "Observed" and e["body"]["kind"] == "stdin")
+
+    def act(self, server):
+        lines = self.typed().count(b"\n")
+        chunk = self.LINES[lines].decode() if lines < len(self.LINES) else ""
+        if getattr(self, "sent", None) == lines:
+            return  # it is on its way
+        status, reply, _ = server.request("POST", f"/api/v1/tasks/{self.task}/stdin",
+                                          {"data": chunk, "eof": not chunk})
+        assert status in (200, 404, 409), (status, reply)  # it has ended, or was taken up again
+        self.sent = lines
+
+
 class SamplesKilled(unittest.TestCase):
     maxDiff = None
     client = Client
+    same = ("tasks", "digests", "ends", "asked")  # in every run
 
     def setUp(self):
         folder = harness.temporary_folder()
@@ -183,8 +206,9 @@ class SamplesKilled(unittest.TestCase):
             self.assertTrue(verified["ok"], f"{label}: {verified}")
             digests.append(verified["digest"])
         ends = [c.told[-1]["type"] for c in clients]
-        return {"tasks": len(tasks), "digests": digests, "ends": ends,
-                "asked": self.check_model(tasks, label)}
+        found = {"tasks": len(tasks), "digests": digests, "ends": ends,
+                 "asked": self.check_model(tasks, label)}
+        return {name: found[name] for name in self.same}
 
     # ---- the runs ----
 
@@ -256,7 +280,7 @@ class SamplesKilled(unittest.TestCase):
                 wanted += len(kills)
                 killed += self.one_run(number, kills, expected, label)
         print(f"{name}: seed {SEED}, {len(plans)} runs, {killed} of {wanted} kills; hits {hits}, "
-              f"{len(expected['asked'])} questions", file=sys.stderr, flush=True)
+              f"{len(expected.get('asked', []))} questions", file=sys.stderr, flush=True)
         # How writes share commits differs from run to run, so a late hit may not come again.
         self.assertGreaterEqual(killed * 2, wanted, "most kills have to happen")
         return expected
@@ -286,6 +310,23 @@ class SamplesKilled(unittest.TestCase):
         expected = self.sweep(harness.guest("saga.wasm"))
         self.assertEqual(expected["ends"], ["WorkflowFailed"])
         self.assertEqual(len(expected["asked"]), 4)  # two steps, and both undone
+
+    def test_standard_input(self):
+        """How much of it a run reads depends on when it was killed: all else does not."""
+        self.client, self.same = Typing, ("tasks", "ends")
+        check = self.check
+
+        def and_what_was_read(clients, label):
+            for client in clients:
+                result = self.server.task(client.task)["result"]
+                lines = [f"read {line}" for line in client.typed().decode().split()]
+                self.assertEqual(result.splitlines(), [*lines, "end"], label)
+                if label == "undisturbed":
+                    self.assertEqual(client.typed(), b"".join(Typing.LINES))
+            return check(clients, label)
+
+        self.check = and_what_was_read
+        self.sweep(harness.guest("typed.wasm"), {"stdin_live": True})
 
     def test_sessions(self):
         one = self.requests

@@ -2,6 +2,7 @@
 """The state of tasks and sessions from outside: queries, updates and memory, through the API and the
 commands, across a kill of the server."""
 
+import base64
 import json
 import os
 import shutil
@@ -119,6 +120,44 @@ class State(unittest.TestCase):
         out, err = wait.communicate(timeout=LIMIT)
         self.assertEqual((wait.returncode, json.loads(out)["status"]), (124, "accepted"), err)
         self.server = Server(self.folder)
+
+
+class StandardInput(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.mkdtemp(prefix="shannon-stdin-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        self.server = Server(folder)
+        self.addCleanup(lambda: self.server.stop())
+        with open(os.path.join(BUILD, "guests", "typed.wasm"), "rb") as f:
+            status, data = self.server.json("POST", "/api/v1/modules?name=typed", f.read(),
+                                            {"Content-Type": "application/wasm"})
+        self.assertEqual(status, 200, data)
+
+    def submit(self, **more):
+        status, task = self.server.json("POST", "/api/v1/tasks", dict(more, query="q", agent="typed"))
+        self.assertEqual(status, 200, task)
+        return task["task_id"]
+
+    def send(self, task, **body):
+        return self.server.json("POST", f"/api/v1/tasks/{task}/stdin", body)
+
+    def test_a_chunk_is_taken_whole_or_refused(self):
+        task, largest = self.submit(stdin_live=True), (1 << 20) - len('{"data": ""}')
+        response, reply = self.server.request(
+            "POST", f"/api/v1/tasks/{task}/stdin", None,
+            {"Content-Type": "application/json", "Content-Length": str((1 << 20) + 1)})
+        self.assertEqual(response.status, 413, reply)
+        status, reply = self.send(task, base64="!!!!")
+        self.assertEqual((status, reply["error"]["code"]), (400, "invalid_argument"), reply)
+        status, reply = self.send(task, data="x" * largest)
+        self.assertEqual((status, reply["bytes"]), (200, largest), reply)
+        status, reply = self.send(task, eof=True)
+        self.assertIn(status, (200, 404), reply)  # it had no model to ask, and may have ended
+        self.assertIn(self.send(task, data="more")[0], (404, 409))
+
+    def test_a_task_that_takes_none_says_so(self):
+        self.assertIn(self.send(self.submit(), data="x")[0], (404, 409))
+        self.assertEqual(self.send("wf-00000000000000000000000000", data="x")[0], 404)
 
 
 if __name__ == "__main__":

@@ -395,7 +395,10 @@ void sh_handle_stdin(struct sh_request *r) {
         struct sh_str data = sh_json_get_str(body, "data"),
                       encoded = sh_json_get_str(body, "base64");
         sh_buf_add(&bytes, data.p, data.len);
-        if (encoded.len && sh_base64_decode(&bytes, encoded) < 0) {
+        bool bad = encoded.len && sh_base64_decode(&bytes, encoded) < 0;
+        if (bytes.failed) {
+            rc = sh_fail(&err, SH_E_NOMEM, "no memory for it; send it again later");
+        } else if (bad) {
             rc = sh_fail(&err, SH_E_INVAL, "base64 is not valid base64");
         }
     }
