@@ -14,8 +14,13 @@
 
 #include "store/store.h"
 
+struct sh_cron;
 struct sh_engine;
 struct sh_workflow;
+
+/* schedule_check.c: what is to be a schedule; members that are left out get their defaults in doc.
+ * gives  *ret, of `cron`      fails  SH_E_INVAL naming the member and what was expected */
+int sh_schedule_check(json_t *doc, struct sh_cron *ret, struct sh_err *err);
 
 /* Read them; cb when all are known. They begin to tick then, but for a passive engine. */
 void sh_schedules_load(struct sh_engine *e, sh_store_done_fn cb, void *arg);
