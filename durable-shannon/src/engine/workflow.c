@@ -69,18 +69,6 @@ struct sh_workflow *sh_workflow_find(struct sh_engine *e, struct sh_str id) {
     return found ? *(struct sh_workflow **)found : NULL;
 }
 
-void sh_spec_done(struct sh_spec *spec) {
-    sh_free(spec->script_name);
-    sh_free(spec->agent);
-    sh_free(spec->session);
-    json_decref(spec->argv);
-    json_decref(spec->env);
-    json_decref(spec->input);
-    sh_capabilities_done(&spec->caps);
-    sh_buf_done(&spec->stdin_bytes);
-    *spec = (struct sh_spec){0};
-}
-
 static void input_free(struct sh_input *in) {
     sh_buf_done(&in->bytes);
     sh_list_unlink(&in->link);
