@@ -6,18 +6,25 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-/* "-" is standard input, which stays open: *ret_own is -1 then. gives  the descriptor */
+/* "-" is standard input, which stays open: *ret_own is -1 then. To open a FIFO must not wait for
+ * somebody who writes to it: no signal would end that. gives  the descriptor */
 static int input_open(const char *path, int *ret_own, struct sh_err *err) {
     *ret_own = -1;
     if (strcmp(path, "-") == 0) {
         return STDIN_FILENO;
     }
-    *ret_own = open(path, O_RDONLY | O_CLOEXEC);
+    *ret_own = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     return *ret_own >= 0 ? *ret_own
                          : sh_fail_errno(err, errno == ENOENT ? SH_E_NOT_FOUND : SH_E_IO, errno,
                                          "cannot read %s", path);
+}
+
+static bool is_fifo(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISFIFO(st.st_mode);
 }
 
 /* Give what is read to `take`, which ends it by failing, until nothing more comes. */
@@ -26,14 +33,20 @@ static int input_each(const char *path,
                       struct sh_err *err) {
     sh_auto(sh_close_p) int own = -1;
     int fd = input_open(path, &own, err), rc = fd < 0 ? fd : 0;
+    bool begun = own < 0 || !is_fifo(own);
     while (rc == 0) {
         char chunk[16384];
         ssize_t n = read(fd, chunk, sizeof(chunk));
         if (n == 0) {
-            return 0;
+            return begun ? 0
+                         : sh_fail(err, SH_E_IO,
+                                   "cannot read %s: it is a FIFO, and nobody writes to it", path);
         }
         if (n > 0) {
+            begun = true;
             rc = take(arg, sh_strn(chunk, (size_t)n), err);
+        } else if (errno == EAGAIN && own >= 0) { /* somebody will write */
+            (void)fcntl(own, F_SETFL, fcntl(own, F_GETFL) & ~O_NONBLOCK);
         } else if (errno != EINTR) {
             rc = sh_fail_errno(err, SH_E_IO, errno, "cannot read %s", path);
         }

@@ -131,6 +131,13 @@ class WhatAnAgentIsGiven(Run):
         self.assertEqual(done.stdout.decode().splitlines(),
                          ["hello from python 3", "argv ['x']", "LANG None", "stdin to python"])
 
+    def test_a_python_script_may_begin_with_a_bracket(self):
+        for text in ("(print(42))", "(lambda: print(42))()", '("""doc""")\nprint(42)',
+                     "(modules := 42)\nprint(modules)"):
+            with self.subTest(text=text):
+                done = self.run_agent(self.file("bracket.py", text), check=0, timeout=300)
+                self.assertEqual(done.stdout, b"42\n")
+
     def test_wat_text_is_a_module_too(self):
         wat = self.file("nothing.wat", '(module (memory (export "memory") 1) (func (export "_start")))')
         self.assertEqual(self.run_agent(wat, check=0).stdout, b"")
@@ -193,6 +200,26 @@ class HowItEnds(Run):
 
 
 class WrongInput(Run):
+    def test_what_is_no_script(self):
+        self.fails_in_one_line(125, "x.py: expected a Python script in UTF-8, but it is empty",
+                               self.file("x.py", b""))
+        self.fails_in_one_line(125, "x.py: .* it is not UTF-8", self.file("x.py", b"\xff\xfe"))
+
+    def test_text_that_is_no_module_shows_nothing_of_the_host(self):
+        said = self.fails(125, "not WebAssembly text", self.file("x.wat", b"(module (func"),
+                          env=harness.clean_environment(RUST_BACKTRACE="1"))
+        self.assertNotIn("backtrace", said)
+
+    def test_a_fifo_is_read_if_somebody_writes_to_it(self):
+        for name in ("fifo.wasm", "fifo.py"):
+            os.mkfifo(self.folder / name)
+            self.fails_in_one_line(125, "FIFO, and nobody writes", self.folder / name)
+        script = '"$0" run --data-dir "$1" <(sleep 1; cat "$2")'
+        done = subprocess.run(["bash", "-c", script, harness.BIN, self.data, guest("exit7.wasm")],
+                              env=harness.clean_environment(), timeout=120, check=False,
+                              capture_output=True)
+        self.assertEqual(done.returncode, 7)
+
     def test_what_is_no_module(self):
         whole = guest("exit7.wasm").read_bytes()
         unknown = self.file("unknown.wat", '(module (import "env" "fork" (func)) '

@@ -80,6 +80,29 @@ static void remember(struct sh_engine *e, struct sh_module *m) {
     sh_list_push(&e->modules.loaded, &l->link);
 }
 
+/* Behind a "(": does a module, or a part of one, begin here? A script may begin with "(", too. */
+static bool begins_a_module(struct sh_str s) {
+    static const char *const words[] = {"module", "component", "func",   "memory", "table",
+                                        "type",   "import",    "export", "global", "data",
+                                        "elem",   "start",     "tag",    "rec"};
+
+    if (s.len == 0 || s.p[0] == ';' || s.p[0] == '@') { /* a comment, an annotation */
+        return true;
+    }
+    while (s.len && strchr(" \t\r\n", s.p[0])) {
+        s = sh_strn(s.p + 1, s.len - 1);
+    }
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        size_t n = strlen(words[i]);
+
+        if (s.len >= n && memcmp(s.p, words[i], n) == 0 &&
+            (s.len == n || strchr(i == 0 ? " \t\r\n();" : " \t\r\n);", s.p[n]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool sh_module_is_script(struct sh_str bytes) {
     size_t i = 0;
 
@@ -97,7 +120,8 @@ bool sh_module_is_script(struct sh_str bytes) {
                 i++;
             }
         } else {
-            return bytes.p[i] != '(';
+            return bytes.p[i] != '(' ||
+                   !begins_a_module(sh_strn(bytes.p + i + 1, bytes.len - i - 1));
         }
     }
     return bytes.len > 0;

@@ -168,11 +168,15 @@ const char *sh_runtime_settings(void) {
 }
 
 int sh_runtime_error(struct sh_err *err, int code, const char *what, wasmtime_error_t *error) {
+    static const char trace[] = "\n\nStack backtrace:"; /* ours, where RUST_BACKTRACE is set */
     wasm_byte_vec_t message;
+    const char *end;
     size_t n;
 
     wasmtime_error_message(error, &message);
-    n = message.size < 400 ? message.size : 400;
+    end = memmem(message.data, message.size, trace, sizeof(trace) - 1);
+    n = end ? (size_t)(end - message.data) : message.size;
+    n = n < 400 ? n : 400;
     (void)sh_fail(err, code, "%s: %.*s", what, (int)n, message.data);
     wasm_byte_vec_delete(&message);
     wasmtime_error_delete(error);

@@ -46,6 +46,10 @@ int sh_agent_file_read(const char *path, struct sh_buf *out, struct sh_err *err)
     if (!ends(path, ".py") && !is_binary(&bytes)) {
         return not_wasm(path, &bytes, err);
     }
+    if (ends(path, ".py") && (bytes.len == 0 || !sh_utf8_valid(sh_buf_str(&bytes)))) {
+        return sh_fail(err, SH_E_INVAL, "%s: expected a Python script in UTF-8, but %s", path,
+                       bytes.len ? "it is not UTF-8" : "it is empty");
+    }
     sh_buf_add(out, bytes.p, bytes.len);
     return out->failed ? sh_fail(err, SH_E_LIMIT, "%s is too large", path) : 0;
 }
