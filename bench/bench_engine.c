@@ -2,13 +2,6 @@
  * for the answer, each answer on disk (SurrealDB on RocksDB) before the agent sees it. One JSON
  * line a figure; fdatasync of the same disk is measured beside them in the same run. bench_engine
  * [FOLDER]     a folder on the disk to measure, default the current one */
-#include <fcntl.h>
-#include <ftw.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include "bench_disk.h"
 #include "bench_host.h"
 #include "engine/engine.h"
@@ -24,14 +17,7 @@
 #define FOLLOWERS (ROUNDS + MANY + CROWD + SHORT + 1)
 
 struct bench {
-    char dir[256];
-    struct sh_loop *loop;
-    struct sh_store *store;
-    struct sh_sandbox *sandbox;
-    struct sh_tools *tools;
-    struct sh_policy *policy;
-    struct sh_engine_config config;
-    struct sh_engine *engine;
+    struct bench_host host;
     unsigned open; /* workflows that have not ended */
     struct sh_subscription *followers[FOLLOWERS];
     size_t n_followers;
@@ -46,21 +32,6 @@ struct bench {
 
 /* start(calculator); wait; drop; %d times */
 static const char agent_text[] = BENCH_STEPS("", "");
-
-static void on_ready(void *arg, const struct sh_err *err) {
-    struct bench *b = arg;
-
-    if (err) {
-        bench_die("start", err);
-    }
-    sh_loop_stop(b->loop);
-}
-
-static void on_gone(void *arg) {
-    struct bench *b = arg;
-
-    sh_loop_stop(b->loop);
-}
 
 static void on_event(void *arg, const struct sh_live_event *ev) {
     struct bench *b = arg;
@@ -78,7 +49,7 @@ static void on_event(void *arg, const struct sh_live_event *ev) {
         fprintf(stderr, "%.*s\n", (int)ev->event->body.len, ev->event->body.p);
         exit(1);
     } else if (sh_event_is_final(ev->event->type) && --b->open == 0) {
-        sh_loop_stop(b->loop);
+        sh_loop_stop(b->host.loop);
     }
 }
 
@@ -92,28 +63,20 @@ static void on_submitted(void *arg, json_t *row, bool cached, const struct sh_er
     struct sh_err bad = {0};
 
     (void)cached;
-    if (err || sh_engine_subscribe(b->engine, sh_json_get_str(row, "id"), 0, on_event, on_missing,
-                                   b, &b->followers[b->n_followers], &bad) < 0) {
+    if (err || sh_engine_subscribe(b->host.engine, sh_json_get_str(row, "id"), 0, on_event,
+                                   on_missing, b, &b->followers[b->n_followers], &bad) < 0) {
         bench_die("submit", err ? err : &bad);
     }
     b->n_followers++;
 }
 
-static void on_added(void *arg, json_t *record, const struct sh_err *err) {
-    struct bench *b = arg;
-
-    if (err) {
-        bench_die("module", err);
-    }
-    snprintf(b->hash, sizeof(b->hash), "%s", json_string_value(json_object_get(record, "hash")));
-    sh_loop_stop(b->loop);
-}
-
 static void add(struct bench *b, int steps) {
     sh_auto(sh_free_p) char *text = sh_asprintf(agent_text, steps);
+    struct bench_host *h = &b->host;
 
-    sh_engine_module_add(b->engine, sh_str(text), NULL, NULL, on_added, b);
-    sh_loop_run(b->loop);
+    sh_engine_module_add(h->engine, sh_str(text), NULL, NULL, bench_on_json, h);
+    bench_wait(h);
+    snprintf(b->hash, sizeof(b->hash), "%s", json_string_value(json_object_get(h->value, "hash")));
 }
 
 static double run(struct bench *b, unsigned workflows, int steps) {
@@ -124,75 +87,20 @@ static double run(struct bench *b, unsigned workflows, int steps) {
     b->last_ns = 0;
     from = sh_mono_ns();
     for (unsigned i = 0; i < workflows; i++) {
-        sh_engine_submit(b->engine,
+        sh_engine_submit(b->host.engine,
                          &(struct sh_submit){.agent = sh_str(b->hash),
                                              .query = SH_STR("bench"),
                                              .capabilities = caps},
                          on_submitted, b);
     }
-    sh_loop_run(b->loop);
+    sh_loop_run(b->host.loop);
     return (double)(sh_mono_ns() - from) / 1e9;
-}
-
-static void engine_start(struct bench *b) {
-    struct sh_err err = {0};
-
-    if (sh_engine_start(&b->config, on_ready, b, &b->engine, &err) < 0) {
-        bench_die("engine", &err);
-    }
-    sh_loop_run(b->loop);
-}
-
-static void engine_stop(struct bench *b) {
-    while (b->n_followers > 0) {
-        sh_engine_unsubscribe(b->followers[--b->n_followers]);
-    }
-    sh_engine_stop(b->engine, on_gone, b);
-    sh_loop_run(b->loop);
-}
-
-static void open_all(struct bench *b) {
-    sh_auto(sh_free_p) char *endpoint = sh_asprintf("rocksdb:%s/db", b->dir);
-    sh_auto(sh_free_p) char *aot = sh_asprintf("%s/aot", b->dir);
-    struct sh_sandbox_config sandbox = {.aot_dir = aot, .worker = "/proc/self/exe"};
-    json_t *limits = NULL;
-    struct sh_err err = {0};
-
-    if (sh_loop_new(&b->loop, &err) < 0 ||
-        sh_store_open(b->loop, endpoint, NULL, on_ready, b, &b->store, &err) < 0) {
-        bench_die("store", &err);
-    }
-    sh_loop_run(b->loop);
-    if (sh_json_parse(SH_STR("{\"rules\":[{\"agent\":\"*\",\"allow\":{\"tools\":[\"calculator\"],"
-                             "\"limits\":{\"activities\":1000000}}}]}"),
-                      SH_MIB, &limits, &err) < 0 ||
-        sh_policy_parse(limits, NULL, NULL, &b->policy, &err) < 0 ||
-        sh_sandbox_new(&sandbox, &b->sandbox, &err) < 0 ||
-        sh_tools_new(b->loop, &(struct sh_tools_config){0}, &b->tools, &err) < 0) {
-        bench_die("open", &err);
-    }
-    json_decref(limits);
-    b->config = (struct sh_engine_config){.data_dir = b->dir,
-                                          .observe = true,
-                                          .loop = b->loop,
-                                          .store = b->store,
-                                          .sandbox = b->sandbox,
-                                          .tools = b->tools,
-                                          .policy = b->policy};
-    engine_start(b);
-}
-
-static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    return remove(path);
 }
 
 static void sequential(struct bench *b) {
     double sync_ms, seconds = 0;
 
-    bench_disk_open(&b->disk, b->dir);
+    bench_disk_open(&b->disk, b->host.dir);
     add(b, STEPS);
     run(b, 1, STEPS); /* warm */
     b->n_steps = 0;
@@ -215,9 +123,9 @@ static void many(struct bench *b) {
     double seconds;
 
     add(b, MANY_STEPS);
-    before = sh_store_stats(b->store);
+    before = sh_store_stats(b->host.store);
     seconds = run(b, MANY, MANY_STEPS);
-    after = sh_store_stats(b->store);
+    after = sh_store_stats(b->host.store);
     bench_figure("64_workflows_steps", MANY * MANY_STEPS / seconds, "steps/s", 20000, NULL);
     bench_figure("64_workflows_events_per_transaction",
                  (double)(after.events - before.events) /
@@ -242,15 +150,10 @@ static void short_tasks(struct bench *b) {
                  NULL);
 }
 
-static void close_all(struct bench *b) {
-    engine_stop(b);
-    sh_store_close(b->store, on_gone, b);
-    sh_loop_run(b->loop);
-    sh_tools_free(b->tools);
-    sh_sandbox_free(b->sandbox);
-    sh_policy_free(b->policy);
-    sh_loop_free(b->loop);
-    nftw(b->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+static void unfollow(struct bench *b) {
+    while (b->n_followers > 0) {
+        sh_engine_unsubscribe(b->followers[--b->n_followers]);
+    }
 }
 
 int main(int argc, char **argv) {
@@ -260,16 +163,15 @@ int main(int argc, char **argv) {
         return sh_compile_worker_main(argc - 1, argv + 1);
     }
     b = sh_new(struct bench);
-    setenv("SURREAL_KVS_THREADPOOL_SIZE", "4", 0); /* as the program does */
-    snprintf(b->dir, sizeof(b->dir), "%s/bench-engine-XXXXXX", argc > 1 ? argv[1] : ".");
-    if (!mkdtemp(b->dir)) {
-        bench_die("cannot make a folder there", NULL);
-    }
-    open_all(b);
+    bench_folder(&b->host, argc > 1 ? argv[1] : NULL, "engine");
+    sh_auto(sh_free_p) char *endpoint = sh_asprintf("rocksdb:%s/db", b->host.dir);
+    bench_open(&b->host, endpoint);
     sequential(b);
     many(b);
     short_tasks(b);
-    close_all(b);
+    unfollow(b);
+    bench_close(&b->host);
+    bench_folder_remove(&b->host);
     sh_free(b);
     return 0;
 }
