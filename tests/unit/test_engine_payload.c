@@ -569,6 +569,7 @@ static void spoil_the_only_blob(void) {
         if (e->d_name[0] != '.') {
             ck_assert_int_eq(chmod(path, 0600), 0);
             FILE *file = fopen(path, "r+");
+            ck_assert_ptr_nonnull(file);
             fputs("[", file);
             fclose(file);
         }
