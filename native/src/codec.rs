@@ -1,7 +1,7 @@
 //! The encodings that cross the border: fixed-width little-endian numbers and length-prefixed
 //! bytes. `durable-shannon/src/store/store_codec.h` describes them beside the code that writes them.
 
-use surrealdb_types::{Array, Number, Object, Value};
+use surrealdb_datastore::val::{Array, Number, Object, Value};
 
 use crate::entry::{Code, Failure, Outcome};
 
@@ -90,18 +90,18 @@ impl<'a> Reader<'a> {
             2 => Value::Bool(true),
             3 => Value::Number(Number::Int(self.i64()?)),
             4 => Value::Number(Number::Float(f64::from_bits(self.u64()?))),
-            5 => Value::String(self.string()?),
+            5 => Value::String(self.string()?.into()),
             6 => {
                 let n = self.count(1)?;
                 let mut items = Vec::with_capacity(n);
                 for _ in 0..n {
                     items.push(self.value_at(depth + 1)?);
                 }
-                Value::Array(Array::from(items))
+                Value::Array(Array(items))
             }
             7 => {
                 let n = self.count(5)?;
-                let mut members = Object::new();
+                let mut members = Object::default();
                 for _ in 0..n {
                     let name = self.string()?;
                     members.insert(name, self.value_at(depth + 1)?);

@@ -6,6 +6,9 @@ use std::sync::Arc;
 use surrealdb_cnf::ConfigMap;
 use surrealdb_core::dbs::Session;
 use surrealdb_core::kvs::{Builder, Datastore};
+use surrealdb_datastore::TransactionType;
+use surrealdb_datastore::catalog::providers::DatabaseProvider;
+use surrealdb_datastore::catalog::{DatabaseId, NamespaceId};
 use surrealdb_types::{Error, Value, Variables};
 
 use crate::codec::text;
@@ -132,9 +135,43 @@ pub async fn open(handle: Arc<Handle>, endpoint: Vec<u8>, options: Vec<u8>) -> O
     store.check_version().await.map_err(|e| {
         Failure::new(Code::Version, format!("the database {endpoint} cannot be read: {e:#}"))
     })?;
-    define(&store, &tables, schema).await?;
-    handle.put(store);
+    handle.put(Database::of(store, &tables, schema).await?);
     Ok(Vec::new())
+}
+
+/// An open datastore, and the numbers of the database in it that everything lives in.
+pub struct Database {
+    pub store: Arc<Datastore>,
+    pub ns: NamespaceId,
+    pub db: DatabaseId,
+}
+
+impl Database {
+    async fn of(
+        store: Arc<Datastore>,
+        tables: &[String],
+        schema: i64,
+    ) -> Result<Database, Failure> {
+        define(&store, tables, schema).await?;
+        let failed = |e: anyhow::Error| {
+            let message = format!("{e:#}");
+            Failure::new(code_of_text(&message), message)
+        };
+        let tx = store.transaction(TransactionType::Read).await.map_err(failed)?;
+        let found = tx.get_db_by_name(NAME, NAME, None).await.map_err(failed);
+        tx.cancel().await.map_err(failed)?;
+        let found = found?.ok_or_else(|| Failure::new(Code::Corrupt, "it has no database"))?;
+        Ok(Database { store, ns: found.namespace_id, db: found.database_id })
+    }
+
+    /// Run SurrealQL; one result a statement.
+    pub async fn run(
+        &self,
+        sql: &str,
+        vars: Option<Variables>,
+    ) -> Result<Vec<Result<Value, Error>>, Failure> {
+        run(&self.store, sql, vars).await
+    }
 }
 
 /// Tables exist before anything reads them; a database of this schema or a newer one is not touched.
@@ -160,8 +197,7 @@ async fn define(store: &Datastore, tables: &[String], schema: i64) -> Result<(),
     Ok(())
 }
 
-/// Run SurrealQL; one result a statement.
-pub async fn run(
+async fn run(
     store: &Datastore,
     sql: &str,
     vars: Option<Variables>,
@@ -174,12 +210,12 @@ pub async fn run(
 }
 
 pub async fn close(handle: &Handle) -> Outcome {
-    let Some(store) = handle.take() else {
+    let Some(base) = handle.take() else {
         return Ok(Vec::new());
     };
-    let outcome = store.shutdown().await;
+    let outcome = base.store.shutdown().await;
     // Everything told as durable is durable already; a failure here loses nothing.
-    drop(store);
+    drop(base);
     match outcome {
         Ok(()) => Ok(Vec::new()),
         Err(e) => Err(Failure::new(Code::Io, format!("closing the database: {e:#}"))),

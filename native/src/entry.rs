@@ -4,12 +4,14 @@ use std::any::Any;
 use std::ffi::c_void;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Wake, Waker};
 
-use surrealdb_core::kvs::Datastore;
 use tokio::runtime::{Builder, Runtime};
+
+use crate::db::Database;
 
 /// `enum sh_native_code` in native.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,13 +91,19 @@ impl Answer {
 
 /// What C holds: a database that is being opened, open, or gone.
 pub struct Handle {
-    store: Mutex<Option<Arc<Datastore>>>,
+    database: Mutex<Option<Arc<Database>>>,
     poisoned: AtomicBool,
+    /// Under way. After a panic too many, which only keeps small ones off the caller's thread.
+    commits: AtomicUsize,
 }
 
 impl Handle {
     pub fn new() -> Arc<Handle> {
-        Arc::new(Handle { store: Mutex::new(None), poisoned: AtomicBool::new(false) })
+        Arc::new(Handle {
+            database: Mutex::new(None),
+            poisoned: AtomicBool::new(false),
+            commits: AtomicUsize::new(0),
+        })
     }
 
     pub fn into_raw(handle: Arc<Handle>) -> *mut Handle {
@@ -108,24 +116,24 @@ impl Handle {
         if raw.is_null() { None } else { Some(unsafe { Arc::from_raw(raw) }) }
     }
 
-    pub fn put(&self, store: Arc<Datastore>) {
-        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(store);
+    pub fn put(&self, database: Database) {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(database));
     }
 
-    pub fn take(&self) -> Option<Arc<Datastore>> {
-        self.store.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub fn take(&self) -> Option<Arc<Database>> {
+        self.database.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// The datastore, unless a panic made its state doubtful.
-    pub fn store(&self) -> Result<Arc<Datastore>, Failure> {
+    /// The database, unless a panic made its state doubtful.
+    pub fn database(&self) -> Result<Arc<Database>, Failure> {
         if self.poisoned.load(Ordering::Acquire) {
             return Err(Failure::new(
                 Code::Panic,
                 "the database is unusable after an internal error; restart the program",
             ));
         }
-        let store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
-        store.clone().ok_or_else(|| Failure::new(Code::Io, "the database is not open"))
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        database.clone().ok_or_else(|| Failure::new(Code::Io, "the database is not open"))
     }
 }
 
@@ -164,15 +172,63 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("internal error in the database: {text}")
 }
 
-/// Run `work` on the runtime and answer once, whatever happens.
-pub fn start<W, F>(handle: &Arc<Handle>, cb: Callback, arg: *mut c_void, work: W)
+/// A future that is polled where it is woken: by who begins it first of all, then by whoever has
+/// what it waited for.
+struct Inline {
+    phase: AtomicU8,
+    future: Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>,
+}
+
+const IDLE: u8 = 0;
+const POLLING: u8 = 1;
+/// Woken while it was polled: to be polled again.
+const WOKEN: u8 = 2;
+
+impl Inline {
+    fn begin(future: impl Future<Output = ()> + Send + 'static) {
+        let future = Mutex::new(Some(Box::pin(future) as _));
+        Arc::new(Inline { phase: AtomicU8::new(POLLING), future }).drive();
+    }
+
+    /// The phase is POLLING, set by this thread.
+    fn drive(self: &Arc<Self>) {
+        let _entered = runtime().enter();
+        let waker = Waker::from(Arc::clone(self));
+        let mut context = Context::from_waker(&waker);
+        let mut slot = self.future.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(future) = slot.as_mut() {
+            if future.as_mut().poll(&mut context).is_ready() {
+                *slot = None;
+                return;
+            }
+            let rest =
+                self.phase.compare_exchange(POLLING, IDLE, Ordering::AcqRel, Ordering::Acquire);
+            if rest.is_ok() {
+                return;
+            }
+            self.phase.store(POLLING, Ordering::Release);
+        }
+    }
+}
+
+impl Wake for Inline {
+    fn wake(self: Arc<Self>) {
+        if self.phase.compare_exchange(IDLE, POLLING, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            self.drive();
+        } else {
+            let _ =
+                self.phase.compare_exchange(POLLING, WOKEN, Ordering::AcqRel, Ordering::Acquire);
+        }
+    }
+}
+
+/// Do `work` and answer once, whatever happens.
+fn answered<W, F>(handle: Arc<Handle>, answer: Answer, work: W) -> impl Future<Output = ()> + Send
 where
     W: FnOnce(Arc<Handle>) -> F + Send + 'static,
     F: Future<Output = Outcome> + Send + 'static,
 {
-    let answer = Answer { cb, arg };
-    let handle = Arc::clone(handle);
-    runtime().spawn(async move {
+    async move {
         let mut future = Box::pin(work(Arc::clone(&handle)));
         let outcome =
             poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
@@ -187,7 +243,16 @@ where
         drop(future);
         drop(handle);
         answer.give(outcome);
-    });
+    }
+}
+
+/// Run `work` on the runtime.
+pub fn start<W, F>(handle: &Arc<Handle>, cb: Callback, arg: *mut c_void, work: W)
+where
+    W: FnOnce(Arc<Handle>) -> F + Send + 'static,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    runtime().spawn(answered(Arc::clone(handle), Answer { cb, arg }, work));
 }
 
 /// The same for a handle that C lends.
@@ -202,6 +267,38 @@ where
     unsafe { Arc::increment_strong_count(raw) };
     let handle = unsafe { Arc::from_raw(raw) };
     start(&handle, cb, arg, work);
+}
+
+/// Commits: a `small` one that is alone begins on this thread and ends on the one that asked the
+/// disk for it, which saves two hand-overs. A large one would keep this thread, and one beside
+/// others may meet a database that makes its writers wait: they run on the runtime.
+///
+/// # Safety
+/// As for `start_on`.
+pub unsafe fn start_commit<W, F>(
+    raw: *const Handle,
+    cb: Callback,
+    arg: *mut c_void,
+    small: bool,
+    work: W,
+) where
+    W: FnOnce(Arc<Handle>) -> F + Send + 'static,
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    unsafe { Arc::increment_strong_count(raw) };
+    let handle = unsafe { Arc::from_raw(raw) };
+    let alone = handle.commits.fetch_add(1, Ordering::AcqRel) == 0;
+    let counted = |handle: Arc<Handle>| async move {
+        let outcome = work(Arc::clone(&handle)).await;
+        handle.commits.fetch_sub(1, Ordering::AcqRel);
+        outcome
+    };
+    let future = answered(handle, Answer { cb, arg }, counted);
+    if small && alone {
+        Inline::begin(future);
+    } else {
+        runtime().spawn(future);
+    }
 }
 
 /// For calls that answer at once.

@@ -40,6 +40,9 @@ pub unsafe extern "C" fn sh_native_open(
     Handle::into_raw(handle)
 }
 
+/// Some ten events, whose encoding takes a few dozen microseconds.
+const SMALL_COMMIT_BYTES: usize = 4096;
+
 /// # Safety
 /// As native.h says.
 #[unsafe(no_mangle)]
@@ -51,7 +54,8 @@ pub unsafe extern "C" fn sh_native_commit(
     arg: *mut c_void,
 ) {
     let batch = unsafe { copy(batch, len) };
-    unsafe { start_on(db, cb, arg, move |h| async move { write::commit(&h, &batch).await }) }
+    let work = move |h: Arc<Handle>| async move { write::commit(&h, &batch).await };
+    unsafe { entry::start_commit(db, cb, arg, len <= SMALL_COMMIT_BYTES, work) }
 }
 
 /// # Safety

@@ -3,13 +3,12 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use surrealdb_core::kvs::Datastore;
 use surrealdb_types::{
     Array, Error, Number, Object, RecordId, RecordIdKey, RecordIdKeyRange, Value, Variables,
 };
 
 use crate::codec::{put_bytes, put_u32, put_u64, text, unhex};
-use crate::db::{code_of_text, run};
+use crate::db::{Database, code_of_text};
 use crate::entry::{Code, Failure, Handle, Outcome};
 
 /// An operator's query may scan, not run for ever.
@@ -70,7 +69,7 @@ fn put_event(out: &mut Vec<u8>, row: &Value) -> Option<Result<(), Failure>> {
 
 /// At most `limit` events with `first` <= seq <= `last`.
 async fn window(
-    store: &Datastore,
+    base: &Database,
     workflow: &str,
     first: i64,
     last: i64,
@@ -80,7 +79,7 @@ async fn window(
     let end = Bound::Included(event_key(workflow, last));
     vars.insert("r", range("event", Bound::Included(event_key(workflow, first)), end));
     vars.insert("n", Value::Number(Number::Int(i64::try_from(limit).unwrap_or(i64::MAX))));
-    let rows = run(store, "SELECT * FROM $r LIMIT $n", Some(vars)).await?;
+    let rows = base.run("SELECT * FROM $r LIMIT $n", Some(vars)).await?;
     rows_of(rows.into_iter().next())
 }
 
@@ -99,7 +98,7 @@ fn seq_of(row: &Value) -> Option<i64> {
 /// page does. A journal has no gaps but one at its beginning, where a compaction took events away:
 /// a window that is empty, or full of the beginning only, is followed by another.
 async fn page(
-    store: &Datastore,
+    base: &Database,
     workflow: &str,
     after: i64,
     limit: usize,
@@ -109,10 +108,10 @@ async fn page(
     while rows.len() < limit && first > after {
         let wanted = limit - rows.len();
         let last = first.saturating_add(i64::try_from(wanted).unwrap_or(i64::MAX) - 1);
-        let mut more = window(store, workflow, first, last, wanted).await?;
+        let mut more = window(base, workflow, first, last, wanted).await?;
         if more.is_empty() {
             let far = last.saturating_add(1);
-            rows.append(&mut window(store, workflow, far, i64::MAX, wanted).await?);
+            rows.append(&mut window(base, workflow, far, i64::MAX, wanted).await?);
             break;
         }
         let ended = more.last().and_then(seq_of) != Some(last);
@@ -126,11 +125,11 @@ async fn page(
 }
 
 pub async fn events(handle: &Handle, workflow: Vec<u8>, after: u64, limit: usize) -> Outcome {
-    let store = handle.store()?;
+    let base = handle.database()?;
     let workflow = text(workflow, "the workflow id")?;
     let mut out = Vec::new();
     let rows = match i64::try_from(after) {
-        Ok(after) => page(&store, &workflow, after, limit).await?,
+        Ok(after) => page(&base, &workflow, after, limit).await?,
         Err(_) => Vec::new(),
     };
     put_u32(&mut out, rows.len())?;
@@ -165,11 +164,11 @@ fn put_records(rows: Vec<Value>, total: u64) -> Outcome {
 }
 
 pub async fn get(handle: &Handle, table: Vec<u8>, key: Vec<u8>) -> Outcome {
-    let store = handle.store()?;
+    let base = handle.database()?;
     let (table, key) = (text(table, "the table")?, text(key, "the key")?);
     let mut vars = Variables::new();
     vars.insert("id", Value::RecordId(RecordId::new(table, RecordIdKey::String(key))));
-    let rows = run(&store, "SELECT * FROM $id", Some(vars)).await?;
+    let rows = base.run("SELECT * FROM $id", Some(vars)).await?;
     let rows = rows_of(rows.into_iter().next())?;
     let n = rows.len() as u64;
     put_records(rows, n)
@@ -240,7 +239,7 @@ fn parse_list(filter: &[u8]) -> Result<List, Failure> {
 }
 
 pub async fn list(handle: &Handle, filter: &[u8]) -> Outcome {
-    let store = handle.store()?;
+    let base = handle.database()?;
     let mut list = parse_list(filter)?;
     let as_int = |n: u64| Value::Number(Number::Int(i64::try_from(n).unwrap_or(i64::MAX)));
     list.vars.insert("limit", as_int(list.limit));
@@ -248,7 +247,7 @@ pub async fn list(handle: &Handle, filter: &[u8]) -> Outcome {
     let order = if list.newest_first { " ORDER BY id DESC" } else { "" };
     let (from, condition) = (&list.from, &list.condition);
     let page = format!("SELECT * FROM {from}{condition}{order} LIMIT $limit START $offset");
-    let rows = run(&store, &page, Some(list.vars.clone())).await?;
+    let rows = base.run(&page, Some(list.vars.clone())).await?;
     let rows = rows_of(rows.into_iter().next())?;
     let shown = rows.len() as u64;
     // A page that is not full ends the list: it need not be counted.
@@ -256,7 +255,7 @@ pub async fn list(handle: &Handle, filter: &[u8]) -> Outcome {
         return put_records(rows, list.offset + shown);
     }
     let count = format!("SELECT count() AS n FROM {from}{condition} GROUP ALL");
-    let counted = run(&store, &count, Some(list.vars)).await?;
+    let counted = base.run(&count, Some(list.vars)).await?;
     let counted = rows_of(counted.into_iter().next())?;
     let total = match counted.first() {
         Some(Value::Object(row)) => int(row, "n").unwrap_or(0),
@@ -302,12 +301,12 @@ fn query_vars(vars: &[u8]) -> Result<Option<Variables>, Failure> {
 }
 
 pub async fn query(handle: &Handle, surql: Vec<u8>, vars: &[u8]) -> Outcome {
-    let store = handle.store()?;
+    let base = handle.database()?;
     let surql = text(surql, "the query")?;
     check_read_only(&surql)?;
     let vars = query_vars(vars)?;
     let results =
-        tokio::time::timeout(QUERY_TIME, run(&store, &surql, vars)).await.map_err(|_| {
+        tokio::time::timeout(QUERY_TIME, base.run(&surql, vars)).await.map_err(|_| {
             let message = format!("the query took longer than {} s", QUERY_TIME.as_secs());
             Failure::new(Code::Timeout, message)
         })??;

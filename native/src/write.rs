@@ -1,83 +1,111 @@
-//! One batch, one transaction. Values are built here and bound; SurrealQL text is constant.
+//! One batch, one transaction, written below SurrealQL: as the records that SurrealQL would write,
+//! by the datastore's own keys and encoding, so that every query reads them. Statements would cost
+//! ten times as much for each record, and a deletion some 16 scans for what may refer to it.
 
-use std::ops::Bound;
+use std::borrow::Cow;
 use std::time::Duration;
 
-use surrealdb_types::{
-    AlreadyExistsError, Array, Error, ErrorDetails, Number, Object, QueryError, RecordId,
-    RecordIdKey, Value, Variables,
+use surrealdb_datastore::catalog::{DatabaseId, NamespaceId, Record};
+use surrealdb_datastore::key::schema::RecordKey;
+use surrealdb_datastore::val::{
+    Array, Number, Object, RecordId, RecordIdKey, Strand, TableName, Value,
 };
+use surrealdb_datastore::{
+    Error, Transaction, TransactionType, is_retryable_transaction_conflict as is_conflict,
+    storage_error,
+};
+use surrealdb_kvs::key::{KVKey, RawRange};
 
 use crate::codec::{Reader, hex, malformed};
-use crate::db::{code_of_text, run};
+use crate::db::{Database, code_of_text};
 use crate::entry::{Code, Failure, Handle, Outcome};
-use crate::read::{event_key, range};
 
 /// "SHB2", the batch format of store_codec.h.
 const MAGIC: u32 = 0x3242_4853;
 const CONFLICT_TRIES: u32 = 5;
-/// What the database says of the owner's record, and what is said when it has another epoch.
-const OWNER: &str = "meta:owner";
-const ANOTHER: &str = "the owner is another one";
+const EVENT: Strand = Strand::new_static("event");
+const META: Strand = Strand::new_static("meta");
+const OWNER: Strand = Strand::new_static("owner");
 
+/// What is put where; the record carries its id, as SurrealQL's do.
 struct Put {
-    id: Value,
-    value: Value,
+    id: RecordId,
+    record: Record,
+}
+
+/// The events of a workflow up to and with a sequence number are to go.
+struct Cut {
+    workflow: Strand,
+    last: i64,
 }
 
 #[derive(Default)]
 struct Batch {
-    events: Vec<Value>,
+    events: Vec<Put>,
     puts: Vec<Put>,
-    gone: Vec<Value>,
-    /// Ranges of events: the beginnings of journals.
-    cuts: Vec<Value>,
+    gone: Vec<RecordId>,
+    cuts: Vec<Cut>,
     /// The epoch that the record of the owner must have; 0: there must be none.
     epoch: Option<i64>,
 }
 
-fn event(r: &mut Reader) -> Result<Value, Failure> {
-    let workflow = r.string()?;
-    let seq = i64::try_from(r.u64()?).map_err(|_| malformed("a sequence number is too large"))?;
-    let id = Array::from(vec![Value::String(workflow), Value::Number(Number::Int(seq))]);
-    let mut row = Object::new();
-    row.insert("id", Value::Array(id));
-    row.insert("time_us", Value::Number(Number::Int(r.i64()?)));
-    row.insert("type", Value::String(r.string()?));
-    row.insert("body", Value::String(r.string()?));
-    row.insert("hash", Value::String(hex(r.take(32)?)));
-    Ok(Value::Object(row))
+fn int(i: i64) -> Value {
+    Value::Number(Number::Int(i))
 }
 
-/// The events of a workflow up to and with a sequence number are to go.
-fn cut(r: &mut Reader, workflow: String, batch: &mut Batch) -> Result<(), Failure> {
+fn string(s: String) -> Value {
+    Value::String(s.into())
+}
+
+impl Put {
+    fn new(id: RecordId, mut members: Object) -> Put {
+        members.insert("id", Value::RecordId(id.clone()));
+        Put { id, record: Record::new(Value::Object(members)) }
+    }
+}
+
+fn event_id(workflow: Strand, seq: i64) -> RecordId {
+    let key = Array(vec![Value::String(workflow), int(seq)]);
+    RecordId { table: TableName::new(EVENT), key: RecordIdKey::Array(key) }
+}
+
+fn event(r: &mut Reader) -> Result<Put, Failure> {
+    let workflow = r.string()?;
+    let seq = i64::try_from(r.u64()?).map_err(|_| malformed("a sequence number is too large"))?;
+    let mut row = Object::default();
+    row.insert("time_us", int(r.i64()?));
+    row.insert("type", string(r.string()?));
+    row.insert("body", string(r.string()?));
+    row.insert("hash", string(hex(r.take(32)?)));
+    Ok(Put::new(event_id(workflow.into(), seq), row))
+}
+
+fn cut(r: &mut Reader, workflow: String) -> Result<Cut, Failure> {
     if r.u8()? != 2 {
         return Err(malformed("an event is neither inserted nor cut off"));
     }
     let last = i64::try_from(r.u64()?).map_err(|_| malformed("a cut is too far"))?;
-    let bound = |seq| Bound::Included(event_key(&workflow, seq));
-    batch.cuts.push(range("event", bound(0), bound(last)));
-    Ok(())
+    Ok(Cut { workflow: workflow.into(), last })
 }
 
 fn put(r: &mut Reader, batch: &mut Batch) -> Result<(), Failure> {
     let table = r.string()?;
     let key = r.string()?;
-    if table == "event" {
-        return cut(r, key, batch);
+    if table == EVENT.as_str() {
+        batch.cuts.push(cut(r, key)?);
+        return Ok(());
     }
     if table.is_empty() || !table.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
         return Err(malformed("a table name has other characters than a-z and _"));
     }
-    let id = Value::RecordId(RecordId::new(table, RecordIdKey::String(key)));
+    let id = RecordId { table: table.into(), key: RecordIdKey::String(key.into()) };
     match r.u8()? {
         0 => batch.gone.push(id),
         1 => {
-            let Value::Object(mut value) = r.value()? else {
+            let Value::Object(members) = r.value()? else {
                 return Err(malformed("a record is not an object"));
             };
-            value.remove("id");
-            batch.puts.push(Put { id, value: Value::Object(value) });
+            batch.puts.push(Put::new(id, members));
         }
         _ => return Err(malformed("a record is neither written nor deleted")),
     }
@@ -108,130 +136,113 @@ fn decode(bytes: &[u8]) -> Result<Batch, Failure> {
     Ok(batch)
 }
 
-/// What became of a transaction. Only COMMIT's own row may leave the outcome open: a statement that
-/// failed before it has rolled everything back.
-enum Verdict {
-    Done,
+/// Why a transaction came to nothing.
+enum Refusal {
+    /// Another one wrote what this one relies on: it may be tried again.
     Conflict(String),
-    Failed(Failure),
+    Final(Failure),
 }
 
-fn is_conflict(e: &Error) -> bool {
-    matches!(e.details(), ErrorDetails::Query(Some(QueryError::TransactionConflict)))
-}
-
-fn is_consequence(e: &Error) -> bool {
-    matches!(
-        e.details(),
-        ErrorDetails::Query(Some(QueryError::NotExecuted | QueryError::Cancelled))
-    )
-}
-
-fn refused(e: &Error) -> Failure {
-    if e.message().contains(ANOTHER) || e.message().contains(OWNER) {
-        return Failure::new(Code::Fenced, ANOTHER);
-    }
-    let code = match e.details() {
-        ErrorDetails::AlreadyExists(Some(AlreadyExistsError::Record { .. })) => Code::Exists,
-        ErrorDetails::Internal | ErrorDetails::Connection(_) => code_of_text(e.message()),
-        _ => Code::Inval,
-    };
-    Failure::new(code, e.message())
-}
-
-fn judge(rows: Vec<Result<Value, Error>>) -> Verdict {
-    let Some((commit, statements)) = rows.split_last() else {
-        return Verdict::Failed(Failure::new(Code::Io, "the database gave no answer"));
-    };
-    if let Some(e) = statements.iter().filter_map(|r| r.as_ref().err()).find(|e| !is_consequence(e))
-    {
-        if is_conflict(e) {
-            return Verdict::Conflict(e.message().to_string());
+impl From<anyhow::Error> for Refusal {
+    fn from(e: anyhow::Error) -> Self {
+        let message = format!("{e:#}");
+        if is_conflict(&e) {
+            return Refusal::Conflict(message);
         }
-        return Verdict::Failed(refused(e));
-    }
-    match commit {
-        Ok(_) => Verdict::Done,
-        Err(e) if is_conflict(e) => Verdict::Conflict(e.message().to_string()),
-        Err(e) => Verdict::Failed(Failure::new(code_of_text(e.message()), e.message())),
+        Refusal::Final(Failure::new(code_of_text(&message), message))
     }
 }
 
-/// Up to this many records get a statement of their own: a loop in SurrealQL costs 0.2 ms to set up,
-/// parsing a statement a hundredth of it.
-const UNROLLED_MAX: usize = 24;
-
-/// First of all statements, so that of two refusals it is the one that is told. It writes the record,
-/// so that no other transaction that does can be committed meanwhile.
-fn fence(epoch: i64, sql: &mut String, vars: &mut Variables) {
-    if epoch == 0 {
-        sql.push_str("CREATE meta:owner SET epoch = 0 RETURN NONE;");
-    } else {
-        sql.push_str(&format!(
-            "UPDATE meta:owner SET batches = IF epoch = $epoch {{ batches + 1 }} \
-             ELSE {{ THROW '{ANOTHER}' }} RETURN NONE;"
-        ));
-        vars.insert("epoch", Value::Number(Number::Int(epoch)));
-    }
+struct Writer<'a> {
+    tx: &'a Transaction,
+    ns: NamespaceId,
+    db: DatabaseId,
 }
 
-fn statements(batch: Batch) -> (String, Variables) {
-    let mut sql = String::from("BEGIN;");
-    let mut vars = Variables::new();
-    if let Some(epoch) = batch.epoch {
-        fence(epoch, &mut sql, &mut vars);
+impl Writer<'_> {
+    fn key<'k>(&self, id: &'k RecordId) -> RecordKey<'k> {
+        RecordKey::new(self.ns, self.db, Cow::Borrowed(&id.table), Cow::Borrowed(&id.key))
     }
-    let array = |rows: Vec<Value>| Value::Array(Array::from(rows));
-    // Before the insert: a compacted beginning takes the place of its last event.
-    for (i, cut) in batch.cuts.into_iter().enumerate() {
-        sql.push_str(&format!("DELETE $c{i} RETURN NONE;"));
-        vars.insert(format!("c{i}"), cut);
-    }
-    if !batch.events.is_empty() {
-        // INSERT, never UPSERT: an id that exists must fail. That is the fence between owners.
-        sql.push_str("INSERT INTO event $events RETURN NONE;");
-        vars.insert("events", array(batch.events));
-    }
-    if batch.puts.len() <= UNROLLED_MAX {
-        for (i, Put { id, value }) in batch.puts.into_iter().enumerate() {
-            sql.push_str(&format!("UPSERT $k{i} CONTENT $v{i} RETURN NONE;"));
-            vars.insert(format!("k{i}"), id);
-            vars.insert(format!("v{i}"), value);
-        }
-    } else {
-        sql.push_str(
-            "FOR $p IN $puts { LET $id = $p.id; UPSERT $id CONTENT $p.value RETURN NONE; };",
-        );
-        let row = |Put { id, value }| {
-            let mut row = Object::new();
-            row.insert("id", id);
-            row.insert("value", value);
-            Value::Object(row)
+
+    /// The owner's record is read for update: no other transaction that writes it can be committed
+    /// between this reading and this commit.
+    async fn fence(&self, epoch: i64) -> Result<(), Refusal> {
+        let id = RecordId { table: TableName::new(META), key: RecordIdKey::String(OWNER) };
+        let stored = self.tx.getu_key(&self.key(&id)).await?;
+        let found = match stored.map(|record| record.data) {
+            None => 0,
+            Some(Value::Object(row)) => match row.get("epoch") {
+                Some(Value::Number(Number::Int(epoch))) => *epoch,
+                _ => -1,
+            },
+            Some(_) => -1,
         };
-        vars.insert("puts", array(batch.puts.into_iter().map(row).collect()));
-    }
-    if batch.gone.len() <= UNROLLED_MAX {
-        for (i, id) in batch.gone.into_iter().enumerate() {
-            sql.push_str(&format!("DELETE $g{i} RETURN NONE;"));
-            vars.insert(format!("g{i}"), id);
+        if found != epoch {
+            return Err(Refusal::Final(Failure::new(Code::Fenced, "the owner is another one")));
         }
-    } else {
-        sql.push_str("FOR $id IN $gone { DELETE $id RETURN NONE; };");
-        vars.insert("gone", array(batch.gone));
+        Ok(())
     }
-    sql.push_str("COMMIT;");
-    (sql, vars)
+
+    /// Never over a record that exists: that is a second fence between owners.
+    async fn insert(&self, put: &Put) -> Result<(), Refusal> {
+        self.tx.put_key(&self.key(&put.id), &put.record).await.map_err(|e| {
+            match storage_error(&e) {
+                Some(Error::TransactionKeyAlreadyExists) => {
+                    Refusal::Final(Failure::new(Code::Exists, "an event of the batch exists"))
+                }
+                _ => Refusal::from(e),
+            }
+        })
+    }
+
+    async fn cut(&self, cut: Cut) -> Result<(), Refusal> {
+        let bound = |seq| self.key(&event_id(cut.workflow.clone(), seq)).encode_key();
+        let (first, after) = (bound(0)?, bound(cut.last.saturating_add(1))?);
+        Ok(self.tx.delr(RawRange::of_bytes(&first, &after)).await?)
+    }
+
+    async fn write(&self, batch: Batch) -> Result<(), Refusal> {
+        // First of all, so that of two refusals it is the one that is told.
+        if let Some(epoch) = batch.epoch {
+            self.fence(epoch).await?;
+        }
+        // Before the insert: a compacted beginning takes the place of its last event.
+        for cut in batch.cuts {
+            self.cut(cut).await?;
+        }
+        for event in &batch.events {
+            self.insert(event).await?;
+        }
+        for put in &batch.puts {
+            self.tx.set_key(&self.key(&put.id), &put.record).await?;
+        }
+        for id in &batch.gone {
+            self.tx.del_key(&self.key(id)).await?;
+        }
+        Ok(())
+    }
+}
+
+async fn transact(base: &Database, batch: Batch) -> Result<(), Refusal> {
+    let tx = base.store.transaction(TransactionType::Write).await?;
+    let writer = Writer { tx: &tx, ns: base.ns, db: base.db };
+    if let Err(refusal) = writer.write(batch).await {
+        // What it wrote is only in memory and goes with it, whatever is said of that here.
+        let _ = tx.cancel_bare().await;
+        return Err(refusal);
+    }
+    // Bare: it registered nothing that SurrealDB would do at its end.
+    Ok(tx.commit_bare().await?)
 }
 
 pub async fn commit(handle: &Handle, bytes: &[u8]) -> Outcome {
-    let store = handle.store()?;
+    let base = handle.database()?;
     let mut tried = 0;
     loop {
-        let (sql, vars) = statements(decode(bytes)?);
-        match judge(run(&store, &sql, Some(vars)).await?) {
-            Verdict::Done => return Ok(Vec::new()),
-            Verdict::Failed(failure) => return Err(failure),
-            Verdict::Conflict(message) => {
+        match transact(&base, decode(bytes)?).await {
+            Ok(()) => return Ok(Vec::new()),
+            Err(Refusal::Final(failure)) => return Err(failure),
+            Err(Refusal::Conflict(message)) => {
                 tried += 1;
                 if tried == CONFLICT_TRIES {
                     return Err(Failure::new(Code::Io, message));
@@ -244,8 +255,8 @@ pub async fn commit(handle: &Handle, bytes: &[u8]) -> Outcome {
 
 /// What was deleted leaves the disk now, and not when RocksDB happens to merge those files.
 pub async fn reclaim(handle: &Handle) -> Outcome {
-    let store = handle.store()?;
-    for row in run(&store, "ALTER SYSTEM COMPACT", None).await? {
+    let base = handle.database()?;
+    for row in base.run("ALTER SYSTEM COMPACT", None).await? {
         match row {
             // A database in memory has no files.
             Err(e) if e.message().contains("does not support compaction") => {}

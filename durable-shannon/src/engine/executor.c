@@ -63,20 +63,31 @@ static struct sh_task *take(struct seat *seat) {
     return node ? sh_container_of(node, struct sh_task, link) : NULL;
 }
 
-/* Under the mutex. */
-static void put_locked(struct sh_executors *x, struct sh_list *queue, struct sh_task *task) {
-    sh_list_push(queue, &task->link);
+/* Under the mutex. True: the watcher is to look, because the task may have to wait for long. */
+static bool queue(struct sh_executors *x, struct sh_list *list, struct sh_task *task) {
+    bool look = !x->watching && !seat_free(x);
+
+    sh_list_push(list, &task->link);
+    x->watching |= look;
+    return look;
+}
+
+static void wake(struct sh_executors *x, bool look) {
     pthread_cond_signal(&x->more);
-    if (!x->watching && !seat_free(x)) { /* it may have to wait for long */
-        x->watching = true;
+    if (look) {
         pthread_cond_signal(&x->tick);
     }
 }
 
-static void put(struct sh_executors *x, struct sh_list *queue, struct sh_task *task) {
+/* By a thread that the executors outlive. It wakes without the mutex: the woken one would have to
+ * wait for it, and sleep again. */
+static void put(struct sh_executors *x, struct sh_list *list, struct sh_task *task) {
+    bool look;
+
     pthread_mutex_lock(&x->mutex);
-    put_locked(x, queue, task);
+    look = queue(x, list, task);
     pthread_mutex_unlock(&x->mutex);
+    wake(x, look);
 }
 
 static bool stopping(struct sh_executors *x) {
@@ -96,7 +107,7 @@ static void file_ready(void *arg) {
     pthread_mutex_lock(&x->mutex);
     if (task->parked) {
         task->parked = false;
-        put_locked(x, &x->answered, task);
+        wake(x, queue(x, &x->answered, task));
     } else {
         task->ready = true; /* before it was parked */
     }
@@ -116,7 +127,7 @@ static bool park(struct sh_executors *x, struct sh_task *task) {
     if (atomic_load(&task->interrupt) || x->stop) {
         kept = false;
     } else if (task->ready) {
-        put_locked(x, &x->answered, task);
+        wake(x, queue(x, &x->answered, task));
     } else {
         task->parked = true;
     }

@@ -39,6 +39,18 @@ static bool run_inbox(struct sh_loop *l) {
     return any;
 }
 
+/* Adaptive: who posts wakes the loop under the lock and leaves it a microsecond later, so the woken
+ * loop spins for it instead of sleeping again. */
+static void inbox_init(struct sh_loop *l) {
+    pthread_mutexattr_t attr;
+
+    l->inbox_end = &l->inbox;
+    SH_ASSERT(pthread_mutexattr_init(&attr) == 0);
+    SH_ASSERT(pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_ADAPTIVE_NP) == 0);
+    SH_ASSERT(pthread_mutex_init(&l->inbox_lock, &attr) == 0);
+    pthread_mutexattr_destroy(&attr);
+}
+
 static void on_wake(uv_async_t *handle) {
     run_inbox(handle->data);
 }
@@ -114,10 +126,9 @@ int sh_loop_new(struct sh_loop **ret, struct sh_err *err) {
      * told to leave signals alone. */
     signal(SIGPIPE, SIG_IGN);
     l->thread = pthread_self();
-    l->inbox_end = &l->inbox;
     sh_list_init(&l->tcps);
     l->timers.fd = -1;
-    SH_ASSERT(pthread_mutex_init(&l->inbox_lock, NULL) == 0);
+    inbox_init(l);
     rc = open_handles(l, err);
     for (size_t i = 0; rc == 0 && i < SH_POOLS; i++) {
         rc = sh_workers_start(&l->pools[i], names[i], threads[i], err);

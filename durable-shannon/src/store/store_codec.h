@@ -2,8 +2,8 @@
  * Numbers are little endian, bytes32 is a u32 length and the bytes (base/str.h).
  *
  * batch "SHB2":  u32 magic, u32 n_events, u32 n_puts, u8 0 | 1 = fenced, u64 epoch, then
- *   fenced:      the record meta:owner has that epoch (0: there is none), and its `batches` rise by
- *                one; else the whole batch is refused, SH_E_FENCED
+ *   fenced:      the record meta:owner has that epoch (0: there is none); else the whole batch is
+ *                refused, SH_E_FENCED
  *   event:       bytes32 workflow, u64 seq, u64 time_us, bytes32 type, bytes32 body, 32 bytes hash
  *   put:         bytes32 table name, bytes32 key, u8 0 = delete | 1 = write, then a value (object)
  *   cut:         among the puts: bytes32 "event", bytes32 workflow, u8 2, u64 last seq to go

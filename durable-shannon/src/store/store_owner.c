@@ -1,11 +1,11 @@
 /* Owners of a store, and the fence between them. One record says who the owner is:
  *
- *   meta:owner   {epoch, owner, at_us, batches}
+ *   meta:owner   {epoch, owner, at_us}
  *
- * What an owner writes is written only where that record has its epoch, and counts itself there,
- * all in one transaction. So each of its batches and a takeover write the same record, and of two
- * writes at once every database lets one win; from the takeover on nothing of the owner before it
- * goes in, whatever it still believes. Taking over is a batch of the owner before. */
+ * What an owner writes is written only where that record has its epoch, in one transaction that
+ * reads the record for update: it cannot be committed when a takeover wrote the record after that
+ * reading. From the takeover on nothing of the owner before it goes in, whatever it still
+ * believes. Taking over is a batch of the owner before. */
 #include "store/store_owner.h"
 
 #include "store/store_codec.h"
@@ -98,8 +98,8 @@ static void record_read(void *arg, json_t *records, size_t total, const struct s
     sh_store_owner_unref(c->before);
     c->before = owner_new((uint64_t)epoch);
     sh_auto(sh_json_done) json_t *record =
-        json_pack("{s:I, s:s, s:I, s:I}", "epoch", (json_int_t)epoch + 1, "owner", c->name, "at_us",
-                  (json_int_t)sh_wall_us(), "batches", (json_int_t)0);
+        json_pack("{s:I, s:s, s:I}", "epoch", (json_int_t)epoch + 1, "owner", c->name, "at_us",
+                  (json_int_t)sh_wall_us());
     struct sh_put put = {SH_TABLE_META, SH_STR(SH_STORE_OWNER), record};
     if (sh_store_append_as(c->store, c->before, NULL, 0, &put, 1, taken, c, &bad) < 0) {
         end(c, &bad);

@@ -135,23 +135,11 @@ static uint64_t epoch_of(const json_t *state) {
     return (uint64_t)sh_json_get_int(owner_of(state), "epoch", 0);
 }
 
-static void count_batch(json_t *state, uint64_t epoch) {
-    json_t *before = owner_of(state);
-    json_t *after = before ? json_copy(before) : json_pack("{s:I}", "epoch", (json_int_t)epoch);
-    json_int_t batches = sh_json_get_int(before, "batches", 0);
-    json_object_set_new(after, "batches", json_integer(batches + 1));
-    json_object_set_new(json_object_get(state, sh_table_name(SH_TABLE_META)), SH_STORE_OWNER,
-                        after);
-}
-
 static int apply_in_place(json_t *state, struct sh_str batch, struct sh_err *err) {
     struct sh_reader r = {(const uint8_t *)batch.p, (const uint8_t *)batch.p + batch.len, false};
     struct sh_store_header h = {0};
     if (!sh_store_get_header(&r, &h)) {
         return malformed(err);
-    }
-    if (h.fenced) {
-        count_batch(state, h.epoch);
     }
     if (apply_cuts(state, r, h.n_events, h.n_puts, err) < 0) {
         return -SH_E_INVAL;
