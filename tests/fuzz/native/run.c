@@ -196,6 +196,7 @@ static void answer(struct sh_agent *a, uint64_t *seq, bool first_stdin) {
         break;
     case SH_WAIT_ROOM:
     case SH_WAIT_RATE:
+    case SH_WAIT_JOURNAL:
         break;
     }
 }
