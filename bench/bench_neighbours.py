@@ -18,14 +18,15 @@ def figure(name, value, **more):
 with harness.temporary_folder() as folder:
     street = Neighbourhood(folder)
     try:
-        timers, agents = street.measure()
+        timers, agents, _ = street.measure()
         figure("timer lateness quiet p99", timers)
         figure("agent lateness quiet p99", agents)
         for hog in HOGS:
             street.hog(hog)
         time.sleep(1)
-        timers, agents = street.measure()
+        timers, agents, median = street.measure()
         figure("timer lateness beside bad neighbours p99", timers, goal=20)
         figure("agent lateness beside bad neighbours p99", agents)
+        figure("agent lateness beside bad neighbours p50", median)
     finally:
         street.close()
