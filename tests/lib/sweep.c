@@ -457,7 +457,9 @@ char *sweep_run(const struct sweep_scenario *s, uint64_t k, bool for_ever, const
              (unsigned long long)k, for_ever ? "ever" : "once");
     scenario = s;
     memset(&fake_llm, 0, sizeof(fake_llm));
+#ifdef SH_FAULTS
     sh_disk_pretend(SH_GIB);
+#endif
     sweep.kept = -1;
     fixture_begin(&sweep.f, "sweep");
     prepare();
