@@ -1,15 +1,10 @@
 /* Of a mapped file that is too long to be copied, reads that follow each other are answered from
  * large pieces, which are kept beside the journal; a replay needs nothing of the file. */
-#include "../lib/wasi_fixture.h"
+#include "../lib/wasi_tape.h"
 
 enum { LONG = 3 * WASI_AHEAD_MAX + 1000, STEP = 8000, TAPE_MAX = 1000 };
 
 static char blobs[96];
-
-struct tape {
-    struct sh_tape_item item[TAPE_MAX];
-    size_t n;
-};
 
 static char byte(size_t at, int age) {
     return (char)('a' + (at * 31 + at / 1000 + (size_t)age) % 23);
@@ -36,31 +31,7 @@ static void set_up(struct fx *f, uint64_t capture) {
     fx_start(f);
 }
 
-static void record(struct fx *f, struct tape *t) {
-    for (size_t i = 0; i < f->g.n_effects; i++) {
-        const struct sh_effect *e = &f->g.effects[i];
-
-        ck_assert_uint_lt(t->n, TAPE_MAX);
-        t->item[t->n] = (struct sh_tape_item){
-            .kind = SH_TAPE_OBSERVED,
-            .seq = t->n + 1,
-            .number = e->number,
-            .what = sh_strn(sh_memdup(e->a.p, e->a.len), e->a.len),
-            .bytes = sh_strn(sh_memdup(e->b.p, e->b.len), e->b.len),
-        };
-        t->n++;
-    }
-    sh_guest_effects_taken(&f->g);
-}
-
-static void tape_free(struct tape *t) {
-    for (size_t i = 0; i < t->n; i++) {
-        sh_free((void *)(uintptr_t)t->item[i].what.p);
-        sh_free((void *)(uintptr_t)t->item[i].bytes.p);
-    }
-}
-
-static size_t bytes_of(const struct tape *t) {
+static size_t bytes_of(const struct fx_tape *t) {
     size_t sum = 0;
 
     for (size_t i = 0; i < t->n; i++) {
@@ -69,7 +40,7 @@ static size_t bytes_of(const struct tape *t) {
     return sum;
 }
 
-static size_t number_of(const struct tape *t, const char *kind) {
+static size_t number_of(const struct fx_tape *t, const char *kind) {
     size_t n = 0;
 
     for (size_t i = 0; i < t->n; i++) {
@@ -78,14 +49,9 @@ static size_t number_of(const struct tape *t, const char *kind) {
     return n;
 }
 
-static void again(struct fx *f, const struct tape *t, size_t n, bool verify) {
-    fx_stop(f);
-    memset(f->m, 0, FX_MEM);
+static void again(struct fx *f, const struct fx_tape *t, size_t n, bool verify) {
     f->config.verify = verify;
-    fx_start(f);
-    for (size_t i = 0; i < n; i++) {
-        sh_guest_push(&f->g, &t->item[i]);
-    }
+    fx_replay(f, t, n);
 }
 
 static void is_right(struct fx *f, size_t at, int n, int age) {
@@ -98,7 +64,7 @@ static void is_right(struct fx *f, size_t at, int n, int age) {
 }
 
 /* Read on from `at` to the end, all of each step but the last. */
-static void read_on(struct fx *f, int fd, size_t at, size_t end, struct tape *t) {
+static void read_on(struct fx *f, int fd, size_t at, size_t end, struct fx_tape *t) {
     while (at < end) {
         size_t want = end - at < STEP ? end - at : STEP;
 
@@ -106,7 +72,7 @@ static void read_on(struct fx *f, int fd, size_t at, size_t end, struct tape *t)
         is_right(f, at, (int)want, 0);
         at += want;
         if (t) {
-            record(f, t);
+            fx_record(f, t);
         }
     }
 }
@@ -119,7 +85,7 @@ static int open_it(struct fx *f, uint64_t rights) {
 }
 
 START_TEST(a_long_file_costs_the_journal_little_and_replays_without_it) {
-    struct tape t = {0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     set_up(&f, 1000);
@@ -136,33 +102,33 @@ START_TEST(a_long_file_costs_the_journal_little_and_replays_without_it) {
         ck_assert_uint_eq(f.g.n_effects, 0);
         ck_assert(!f.g.ended);
     }
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 /* The journal ends anywhere: what it does not have is read from the file, which is as it was. */
 START_TEST(a_run_goes_on_wherever_its_journal_ends) {
-    struct tape t = {0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     set_up(&f, 1000);
     read_on(&f, open_it(&f, R_FD_READ), 0, LONG, &t);
     for (size_t n = 0; n <= t.n; n++) {
-        struct tape more = {0};
+        struct fx_tape more = {.max = TAPE_MAX};
 
         again(&f, &t, n, false);
         read_on(&f, open_it(&f, R_FD_READ), 0, LONG, &more);
         ck_assert_uint_eq(more.n, t.n - n);
-        tape_free(&more);
+        fx_tape_done(&more);
     }
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 START_TEST(journals_from_before_it_replay) {
-    struct tape t = {0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     set_up(&f, 0); /* as if nothing were read ahead */
@@ -172,7 +138,7 @@ START_TEST(journals_from_before_it_replay) {
     again(&f, &t, t.n, true);
     read_on(&f, open_it(&f, R_FD_READ), 0, LONG, NULL);
     ck_assert(!f.g.ended);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
@@ -252,7 +218,7 @@ START_TEST(memory_for_it_is_bounded_and_so_is_what_is_kept) {
 END_TEST
 
 START_TEST(answers_that_make_no_sense_end_the_replay) {
-    struct tape t = {0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     int fd;
 
@@ -272,7 +238,7 @@ START_TEST(answers_that_make_no_sense_end_the_replay) {
     fx_iov(&f, FX_DATA, 100); /* another place than in the journal */
     ck_assert_int_lt(fx_call(&f, "fd_pread", (uint64_t)fd, FX_IOV, 1, 7, FX_OUT), 0);
     ck_assert_int_eq(f.g.end.code, SH_E_NONDETERMINISM);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST

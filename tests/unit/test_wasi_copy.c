@@ -1,15 +1,10 @@
 /* A file that is opened only to be read is read from a copy of that moment, now and in a replay,
  * whatever becomes of the file. */
-#include "../lib/wasi_fixture.h"
+#include "../lib/wasi_tape.h"
 
 enum { TAPE_MAX = 32, SHORT = 1000, LONG = 200000, SHORTEST_KEPT = SH_KEPT_MIN - 256 - 1 };
 
 static char blobs[96];
-
-struct tape {
-    struct sh_tape_item item[TAPE_MAX];
-    size_t n;
-};
 
 static void file(struct fx *f, size_t n, char first) {
     char *text = sh_alloc(n + 1);
@@ -36,38 +31,9 @@ static void set_up(struct fx *f, size_t n) {
     set_up_with(f, n, SH_CAPTURE_DEFAULT);
 }
 
-static void record(struct fx *f, struct tape *t) {
-    t->n = 0;
-    for (size_t i = 0; i < f->g.n_effects; i++) {
-        const struct sh_effect *e = &f->g.effects[i];
-
-        ck_assert_uint_lt(t->n, TAPE_MAX);
-        t->item[t->n++] = (struct sh_tape_item){
-            .kind = SH_TAPE_OBSERVED,
-            .seq = i + 1,
-            .number = e->number,
-            .what = sh_strn(sh_memdup(e->a.p, e->a.len), e->a.len),
-            .bytes = sh_strn(sh_memdup(e->b.p, e->b.len), e->b.len),
-        };
-    }
-    sh_guest_effects_taken(&f->g);
-}
-
-static void tape_free(struct tape *t) {
-    for (size_t i = 0; i < t->n; i++) {
-        sh_free((void *)(uintptr_t)t->item[i].what.p);
-        sh_free((void *)(uintptr_t)t->item[i].bytes.p);
-    }
-}
-
-static void again(struct fx *f, const struct tape *t, bool verify) {
-    fx_stop(f);
-    memset(f->m, 0, FX_MEM);
+static void again(struct fx *f, const struct fx_tape *t, bool verify) {
     f->config.verify = verify;
-    fx_start(f);
-    for (size_t i = 0; i < t->n; i++) {
-        sh_guest_push(&f->g, &t->item[i]);
-    }
+    fx_replay(f, t, t->n);
 }
 
 static bool data_is(struct fx *f, size_t at, size_t n, char first) {
@@ -106,7 +72,7 @@ static void reads_as_it_was(struct fx *f, int fd, size_t n) {
 }
 
 static void one_moment(size_t n, const char *kind) {
-    struct tape t;
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     int fd;
 
@@ -116,14 +82,14 @@ static void one_moment(size_t n, const char *kind) {
     reads_as_it_was(&f, fd, n);
     ck_assert_uint_eq(f.g.n_effects, 1); /* reading needs no record */
     sh_assert_str(f.g.effects[0].a, kind);
-    record(&f, &t);
+    fx_record(&f, &t);
     for (int verify = 0; verify < 2; verify++) {
         again(&f, &t, verify);
         reads_as_it_was(&f, fx_open(&f, 3, "a", 0, R_FD_READ), n);
         ck_assert_uint_eq(f.g.n_effects, 0);
         ck_assert(!f.g.ended);
     }
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 
@@ -195,7 +161,7 @@ END_TEST
 
 START_TEST(who_writes_to_a_file_reads_what_it_wrote) {
     static const size_t sizes[] = {SHORT, LONG};
-    struct tape t;
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     for (size_t i = 0; i < 2; i++) {
@@ -213,12 +179,12 @@ START_TEST(who_writes_to_a_file_reads_what_it_wrote) {
             ck_assert_int_eq(fx_read(&f, later, 5), 5);
             ck_assert(fx_data_is(&f, "NEWER"));
             if (run == 0) {
-                record(&f, &t);
+                fx_record(&f, &t);
                 again(&f, &t, false);
             }
         }
         ck_assert_uint_eq(f.g.n_effects, 0);
-        tape_free(&t);
+        fx_tape_done(&t);
         fx_done(&f);
     }
 }
@@ -258,21 +224,21 @@ START_TEST(copying_leaves_the_time_of_access_alone) {
 END_TEST
 
 static void ends_as(const char *command, int code) {
-    struct tape t;
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     char line[512];
     int fd;
 
     set_up(&f, LONG);
     ck_assert_int_ge(fx_open(&f, 3, "a", 0, R_FD_READ), 0);
-    record(&f, &t);
+    fx_record(&f, &t);
     again(&f, &t, true);
     (void)snprintf(line, sizeof(line), "cd '%s' && %s", blobs, command);
     ck_assert_int_eq(system(line), 0);
     fd = fx_open(&f, 3, "a", 0, R_FD_READ);
     ck_assert_int_eq(fx_read(&f, fd, LONG), SH_CALL_END);
     ck_assert_msg(f.g.end.code == code, "%s: %s", command, f.g.end.message);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 
@@ -287,18 +253,18 @@ END_TEST
 
 START_TEST(a_record_that_was_cut_is_corrupt) {
     static const size_t sizes[] = {SHORT, LONG};
-    struct tape t;
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     for (size_t i = 0; i < 2; i++) {
         set_up(&f, sizes[i]);
         ck_assert_int_ge(fx_open(&f, 3, "a", 0, R_FD_READ), 0);
-        record(&f, &t);
+        fx_record(&f, &t);
         t.item[0].bytes.len--;
         again(&f, &t, true);
         ck_assert_int_eq(fx_open(&f, 3, "a", 0, R_FD_READ), -SH_CALL_END);
         ck_assert_int_eq(f.g.end.code, SH_E_CORRUPT);
-        tape_free(&t);
+        fx_tape_done(&t);
         fx_done(&f);
     }
 }

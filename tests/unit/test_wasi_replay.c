@@ -1,48 +1,11 @@
 /* Mapped directories are inputs: a recorded tape gives the same answers without the directory, and
  * a run that goes on live finds the same files, or stops. */
-#include "../lib/wasi_fixture.h"
+#include "../lib/wasi_tape.h"
 
 enum { TAPE_MAX = 64, LOG_MAX = 8192 };
 
-struct tape {
-    struct sh_tape_item item[TAPE_MAX];
-    size_t n;
-};
-
-/* Move the observations that were made onto the tape. */
-static void record(struct fx *f, struct tape *t) {
-    for (size_t i = 0; i < f->g.n_effects; i++) {
-        const struct sh_effect *e = &f->g.effects[i];
-
-        ck_assert_int_eq(e->kind, SH_EFFECT_OBSERVED);
-        ck_assert_uint_lt(t->n, TAPE_MAX);
-        t->item[t->n] = (struct sh_tape_item){
-            .kind = SH_TAPE_OBSERVED,
-            .seq = t->n + 1,
-            .number = e->number,
-            .what = sh_strn(sh_memdup(e->a.p, e->a.len), e->a.len),
-            .bytes = sh_strn(sh_memdup(e->b.p, e->b.len), e->b.len),
-        };
-        t->n++;
-    }
-    sh_guest_effects_taken(&f->g);
-}
-
 static void record_in_between(struct fx *f) {
-    record(f, f->user);
-}
-
-static void tape_free(struct tape *t) {
-    for (size_t i = 0; i < t->n; i++) {
-        sh_free((void *)(uintptr_t)t->item[i].what.p);
-        sh_free((void *)(uintptr_t)t->item[i].bytes.p);
-    }
-}
-
-static void push(struct fx *f, const struct tape *t) {
-    for (size_t i = 0; i < t->n; i++) {
-        sh_guest_push(&f->g, &t->item[i]);
-    }
+    fx_record(f, f->user);
 }
 
 static size_t note(struct fx *f, uint8_t *log, size_t at, int rc, size_t n) {
@@ -99,17 +62,9 @@ static void set_up(struct fx *f) {
     fx_start(f);
 }
 
-/* Begin again with what is on the tape. */
-static void again(struct fx *f, const struct tape *t) {
-    fx_stop(f);
-    memset(f->m, 0, FX_MEM);
-    fx_start(f);
-    push(f, t);
-}
-
 START_TEST(a_tape_answers_without_the_directory) {
     static uint8_t live[LOG_MAX], replayed[LOG_MAX];
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     char command[320];
     size_t n;
@@ -118,106 +73,106 @@ START_TEST(a_tape_answers_without_the_directory) {
     f.room = record_in_between;
     f.user = &t;
     n = program(&f, live);
-    record(&f, &t);
+    fx_record(&f, &t);
     ck_assert_uint_gt(t.n, 20);
     (void)snprintf(command, sizeof(command), "rm -rf '%s'", f.mapped);
     ck_assert_int_eq(system(command), 0);
     for (int run = 0; run < 2; run++) {
         f.config.verify = run;
-        again(&f, &t);
+        fx_replay(&f, &t, t.n);
         ck_assert_uint_eq(program(&f, replayed), n);
         ck_assert_mem_eq(live, replayed, n);
         ck_assert_uint_eq(f.g.n_effects, 0);
         ck_assert(!f.g.ended);
     }
     ck_assert_int_eq(access(f.mapped, F_OK), -1);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 START_TEST(a_run_goes_on_with_the_file_it_had) {
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     int fd;
 
     set_up(&f);
     fd = fx_open(&f, 3, "a", 0, R_FD_READ);
     ck_assert_int_eq(fx_read(&f, fd, 6), 6);
-    record(&f, &t);
-    again(&f, &t);
+    fx_record(&f, &t);
+    fx_replay(&f, &t, t.n);
     fd = fx_open(&f, 3, "a", 0, R_FD_READ);
     ck_assert_int_eq(fx_read(&f, fd, 6), 6);
     ck_assert_int_eq(fx_read(&f, fd, 100), 5); /* live, where the tape ends */
     ck_assert(fx_data_is(&f, "world"));
     ck_assert_uint_eq(f.g.n_effects, 1);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 START_TEST(a_file_that_changed_ends_the_run) {
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     int fd;
 
     set_up(&f);
     fd = fx_open(&f, 3, "a", 0, R_FD_READ);
     ck_assert_int_eq(fx_read(&f, fd, 6), 6);
-    record(&f, &t);
+    fx_record(&f, &t);
     fx_host_file(&f, "mapped/a", "another text");
-    again(&f, &t);
+    fx_replay(&f, &t, t.n);
     fd = fx_open(&f, 3, "a", 0, R_FD_READ);
     ck_assert_int_eq(fx_read(&f, fd, 6), 6);
     ck_assert_int_eq(fx_read(&f, fd, 100), SH_CALL_END);
     ck_assert_int_eq(f.g.end.code, SH_E_INPUT_CHANGED);
     ck_assert_ptr_nonnull(strstr(f.g.end.message, "mapped/a"));
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 START_TEST(another_question_is_nondeterminism) {
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     set_up(&f);
     (void)fx_open(&f, 3, "a", 0, R_FD_READ);
-    record(&f, &t);
-    again(&f, &t);
+    fx_record(&f, &t);
+    fx_replay(&f, &t, t.n);
     ck_assert_int_eq(fx_open(&f, 3, "b", 0, R_FD_READ), -SH_CALL_END);
     ck_assert_int_eq(f.g.end.code, SH_E_NONDETERMINISM);
-    again(&f, &t);
+    fx_replay(&f, &t, t.n);
     ck_assert_int_eq(fx_stat(&f, 3, "a", true), SH_CALL_END);
     ck_assert_int_eq(f.g.end.code, SH_E_NONDETERMINISM);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 START_TEST(a_cut_answer_is_corrupt) {
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     set_up(&f);
     (void)fx_stat(&f, 3, "a", true);
-    record(&f, &t);
+    fx_record(&f, &t);
     t.item[0].bytes.len -= 3;
-    again(&f, &t);
+    fx_replay(&f, &t, t.n);
     ck_assert_int_eq(fx_stat(&f, 3, "a", true), SH_CALL_END);
     ck_assert_int_eq(f.g.end.code, SH_E_CORRUPT);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 START_TEST(changes_that_the_crash_hid_are_made_again_and_succeed) {
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
 
     set_up(&f);
     ck_assert_int_eq(fx_stat(&f, 3, "a", true), E_OK);
-    record(&f, &t);
+    fx_record(&f, &t);
     for (int run = 0; run < 2; run++) { /* the second time all of it is so already */
         ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "d"), E_OK);
         ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "e"), E_OK);
@@ -225,20 +180,20 @@ START_TEST(changes_that_the_crash_hid_are_made_again_and_succeed) {
         ck_assert_int_eq(fx_rename(&f, 3, "a", 3, "b"), E_OK);
         ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, "l"), E_OK);
         if (run == 0) {
-            again(&f, &t);
+            fx_replay(&f, &t, t.n);
             ck_assert_int_eq(fx_stat(&f, 3, "a", true), E_OK);
         }
     }
     ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "n"), E_OK); /* this one was not */
     ck_assert_int_eq(fx_path(&f, "path_create_directory", 3, "d"), E_EXIST);
     ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, "l"), E_NOENT);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 END_TEST
 
 static void append_again(const char *foreign, const char *expected) {
-    struct tape t = {.n = 0};
+    struct fx_tape t = {.max = TAPE_MAX};
     struct fx f;
     char text[64] = "", path[160];
     FILE *file;
@@ -250,7 +205,7 @@ static void append_again(const char *foreign, const char *expected) {
         ck_assert_int_eq(fx_call(&f, "fd_fdstat_set_flags", (uint64_t)fd, FD_APPEND), E_OK);
         ck_assert_int_eq(fx_write(&f, fd, "+x"), 2);
         if (run == 0) {
-            record(&f, &t); /* what comes now is lost from the journal */
+            fx_record(&f, &t); /* what comes now is lost from the journal */
         }
         ck_assert_int_eq(fx_write(&f, fd, "+x"), 2);
         if (run == 0 || !*foreign) {
@@ -262,7 +217,7 @@ static void append_again(const char *foreign, const char *expected) {
                 (void)snprintf(text, sizeof(text), "hello world+x%s", foreign);
                 fx_host_file(&f, "mapped/a", text);
             }
-            again(&f, &t);
+            fx_replay(&f, &t, t.n);
         }
     }
     ck_assert_int_eq(fx_write(&f, fd, "+x"), 2); /* this one was never made */
@@ -273,7 +228,7 @@ static void append_again(const char *foreign, const char *expected) {
     ck_assert_uint_gt(fread(text, 1, sizeof(text) - 1, file), 0);
     ck_assert_int_eq(fclose(file), 0);
     ck_assert_str_eq(text, expected);
-    tape_free(&t);
+    fx_tape_done(&t);
     fx_done(&f);
 }
 
