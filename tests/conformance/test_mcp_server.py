@@ -17,6 +17,7 @@ sys.path.insert(0, str(HERE))
 sys.path.insert(0, str(HERE.parent / "e2e"))
 import client_venv  # noqa: E402
 import mcp_npm  # noqa: E402
+import skips  # noqa: E402
 
 client_venv.enter(os.environ.get("SHANNON_BUILD", HERE.parents[1] / "build/dev"),
                   "mcp-requirements.txt", "venv-mcp")
@@ -39,6 +40,8 @@ def guest():
 class Folder(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        """Each of these clients runs Python in the sandbox, too."""
+        skips.python_wasm(BUILD)
         cls.folder = tempfile.mkdtemp(prefix="shannon-mcp-sdk-")
         cls.addClassCleanup(shutil.rmtree, cls.folder, True)
         (pathlib.Path(cls.folder) / "policy.toml").write_text(POLICY)

@@ -19,6 +19,8 @@ import time
 import unittest
 
 import harness
+sys.path.insert(0, str(harness.SOURCE / "tests/lib"))
+import skips  # noqa: E402
 from harness import Died, ScriptedModel, Server
 
 POINTS = ("store_before_commit", "store_after_commit", "engine_before_tell")
@@ -76,6 +78,8 @@ class KillEverywhere(unittest.TestCase):
     def prepare(self, name):
         """A data directory with the agent registered and compiled. A script runs once, because its
         interpreter is compiled at its first use, which takes longer than all the rest."""
+        if name.endswith(".py"):
+            skips.python_wasm(harness.BUILD)
         template = os.path.join(self.folder, "template")
         server = self.start(template)
         server.add_module(harness.guest(name), "agent")

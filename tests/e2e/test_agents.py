@@ -9,6 +9,7 @@ import xml.dom.minidom
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import harness  # noqa: E402
+import skips  # noqa: E402
 from agent_scripts import AGENTS, CSV, QUESTION, SCRIPTS, WEB, hits  # noqa: E402
 from harness import ScriptedModel, ScriptedWeb, Server, shannon  # noqa: E402
 
@@ -235,6 +236,7 @@ class Analyst(Agents):
     @classmethod
     def setUpClass(cls):
         """One data directory for all: the interpreter is compiled once."""
+        skips.python_wasm(harness.BUILD)
         kept = harness.temporary_folder()
         cls.addClassCleanup(kept.cleanup)
         cls.kept = pathlib.Path(kept.name) / "data"

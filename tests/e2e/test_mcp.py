@@ -17,7 +17,9 @@ import threading
 import time
 import unittest
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "lib")]
+import skips  # noqa: E402
 from test_api import BIN, BUILD, HELLO_WAT, LIMIT, SLEEP_WAT, Server  # noqa: E402
 
 COMPILE_LIMIT = 300  # the interpreter is compiled once, and slowly where cores are busy
@@ -159,6 +161,7 @@ class Stdio(Folder):
         self.assertTrue(verified["ok"], verified)
 
     def test_python_runs_with_arguments_and_input(self):
+        skips.python_wasm(BUILD)
         client = self.client()
         code = ("import sys\nprint(sys.argv[1], sys.stdin.read())\n"
                 "print('oops', file=sys.stderr)\nsys.exit(3)\n")

@@ -12,7 +12,9 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import harness  # noqa: E402
+import skips  # noqa: E402
 from harness import BIN, BUILD, SOURCE, clean_environment, shannon  # noqa: E402
 
 SHARE = BUILD / "share/shannon"
@@ -134,8 +136,7 @@ class PythonImage(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         for module in (PLAIN, IMAGE):
-            if not module.exists():
-                raise AssertionError(f"{module} is missing: `make` makes it")
+            skips.made(module)
         folder = harness.temporary_folder()
         cls.addClassCleanup(folder.cleanup)
         cls.folder = pathlib.Path(folder.name)

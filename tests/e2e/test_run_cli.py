@@ -13,7 +13,9 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "lib"))
 import harness  # noqa: E402
+import skips  # noqa: E402
 from harness import ScriptedModel, Server, guest, shannon  # noqa: E402
 
 NOBODY = 65534
@@ -126,12 +128,14 @@ class WhatAnAgentIsGiven(Run):
         self.run_agent(module, check=0)
 
     def test_a_python_script(self):
+        skips.python_wasm(harness.BUILD)
         done = self.run_agent(guest("hello.py"), "--", "x", stdin=b"to python\n", check=0,
                               timeout=300)
         self.assertEqual(done.stdout.decode().splitlines(),
                          ["hello from python 3", "argv ['x']", "LANG None", "stdin to python"])
 
     def test_a_python_script_may_begin_with_a_bracket(self):
+        skips.python_wasm(harness.BUILD)
         for text in ("(print(42))", "(lambda: print(42))()", '("""doc""")\nprint(42)',
                      "(modules := 42)\nprint(modules)"):
             with self.subTest(text=text):

@@ -1,6 +1,7 @@
 """What is left out where a machine does not have what it needs: one line that nobody can miss, with the
 way to get it. scripts/skipped collects these lines from the log of ctest."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -41,6 +42,18 @@ def tool(*names):
             return shutil.which(name)
     way = WAYS.get(names[0], f"Debian: apt-get install {names[0]}")
     return missing(f"there is no {' or '.join(names)} here ({way})")
+
+
+def made(path):
+    """That file, which `make` makes or fetches: a tree whose program alone was built has it not."""
+    path = pathlib.Path(path)
+    return path if path.exists() else missing(f"there is no {path}; `make` puts it there")
+
+
+def python_wasm(build):
+    """CPython for WebAssembly: the one that is named, or that of the build."""
+    return made(os.environ.get("SHANNON_PYTHON_WASM") or
+                pathlib.Path(build) / "share/shannon/python.wasm")
 
 
 def rustc_for_wasi():

@@ -1,10 +1,12 @@
 """What a run of the tests left out is told in lines of its own, with the way to get it."""
 
+import os
 import pathlib
 import subprocess
 import sys
 import tempfile
 import unittest
+import unittest.mock
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(SOURCE / "tests/lib"))
@@ -43,6 +45,19 @@ class Skipped(unittest.TestCase):
             with self.assertRaisesRegex(unittest.SkipTest, way):
                 skips.tool(*names)
         self.assertEqual(skips.tool("no-such-tool", "sh")[-3:], "/sh")
+
+    def test_an_interpreter_that_is_not_here_comes_with_the_way_to_get_it(self):
+        with tempfile.TemporaryDirectory() as folder:
+            built = pathlib.Path(folder, "share/shannon/python.wasm")
+            with unittest.mock.patch.dict(os.environ, SHANNON_PYTHON_WASM=""):
+                with self.assertRaisesRegex(unittest.SkipTest, f"no {built}; `make`"):
+                    skips.python_wasm(folder)
+                built.parent.mkdir(parents=True)
+                built.touch()
+                self.assertEqual(skips.python_wasm(folder), built)
+            with unittest.mock.patch.dict(os.environ, SHANNON_PYTHON_WASM=folder + "/other"):
+                with self.assertRaisesRegex(unittest.SkipTest, "/other; `make`"):
+                    skips.python_wasm(folder)
 
     def test_what_is_said_fits_a_line(self):
         done = subprocess.run([sys.executable, "-c", f"import sys; sys.path.insert(0, {sys.path[0]!r}); "

@@ -19,7 +19,7 @@ sys.path.insert(0, str(HERE.parent / "conformance"))
 from replays import Recorded, check  # noqa: E402
 from side_by_side import (  # noqa: E402
     Case, harness, oracle_python, run_oracle, run_ours, tree)
-from skips import missing, rustc_for_wasi, skip, tool  # noqa: E402
+from skips import missing, python_wasm, rustc_for_wasi, skip, tool  # noqa: E402
 
 STDIN = b"one\ntwo\nthree three\n"
 PICTURE = b"""<svg xmlns="http://www.w3.org/2000/svg" width="40" height="30"><defs>
@@ -97,9 +97,7 @@ class Programs(unittest.TestCase):
                       "--target", into, "-r", HERE / f"requirements-{name}.txt"], module)
 
     def python(self):
-        named = os.environ.get("SHANNON_PYTHON_WASM")
-        path = pathlib.Path(named) if named else harness.BUILD / "share/shannon/python.wasm"
-        return path if path.exists() else missing(f"CPython for WebAssembly is not at {path}; `make` puts it there")
+        return python_wasm(harness.BUILD)
 
     def ripgrep(self):
         named, folder = os.environ.get("SHANNON_RIPGREP_WASM"), self.kept / "ripgrep"

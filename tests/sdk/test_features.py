@@ -106,8 +106,7 @@ class Features(unittest.TestCase):
         self.assertEqual(self.kept(row, "f.cleaned"), True)
 
     def scripted(self, language):
-        if not (harness.BUILD / "share/shannon/python.wasm").exists():
-            toolchains.missing("there is no python.wasm here; `make` puts it into share/shannon")
+        toolchains.python_wasm(harness.BUILD)
         row, _ = self.ended(self.start(language, "python"))
         self.assertEqual((row["output"]["stdout"], row["output"]["exit_status"]), ("42\n", 0))
 

@@ -10,7 +10,7 @@ TESTS = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(TESTS / "crash"), str(TESTS / "lib")]
 import harness  # noqa: E402
 from harness import BUILD, SOURCE  # noqa: E402
-from skips import WASI as RUST_TARGET, missing, rustc_for_wasi, tool  # noqa: E402
+from skips import WASI as RUST_TARGET, missing, python_wasm, rustc_for_wasi, tool  # noqa: E402
 
 SDK = SOURCE / "sdk"
 KEPT = BUILD / "sdk-tests"  # modules, between runs
@@ -106,9 +106,7 @@ def tinygo(source, output):
 
 
 def python(source, output):
-    if "SHANNON_PYTHON_WASM" not in os.environ and not \
-            (BUILD / "share/shannon/python.wasm").exists():
-        missing("there is no python.wasm here; `make` puts it into share/shannon")
+    python_wasm(BUILD)
     shutil.copy(source, output)
 
 
