@@ -426,6 +426,54 @@ START_TEST(a_file_without_a_name_keeps_its_identity) {
 }
 END_TEST
 
+START_TEST(links_count_to_the_quota_of_files) {
+    struct fx f;
+
+    fx_plain(&f);
+    f.w->space.files_max = 3;
+    ck_assert_int_eq(fx_close(&f, fx_open(&f, 3, "a", O_WASI_CREAT, FX_RW)), E_OK);
+    ck_assert_int_eq(fx_link(&f, 3, "a", 3, "b"), E_OK);
+    ck_assert_int_eq(fx_link(&f, 3, "b", 3, "c"), E_OK);
+    ck_assert_int_eq(fx_link(&f, 3, "a", 3, "d"), E_DQUOT);
+    ck_assert_int_eq(fx_link(&f, 3, "a", 3, "c"), E_EXIST);
+    ck_assert_int_eq(fx_symlink(&f, "a", 3, "c"), E_EXIST);
+    fx_stop(&f); /* they are counted as they were made */
+    fx_start(&f);
+    ck_assert_uint_eq(f.w->space.files, 3);
+    f.w->space.files_max = 3;
+    ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, "a"), E_OK);
+    ck_assert_int_eq(fx_link(&f, 3, "b", 3, "d"), E_OK);
+    ck_assert_int_eq(fx_rename(&f, 3, "b", 3, "d"), E_OK); /* one file: nothing happens */
+    ck_assert_uint_eq(f.w->space.files, 3);
+    for (const char *name = "bcd"; *name; name++) {
+        char one[] = {*name, '\0'};
+
+        ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, one), E_OK);
+    }
+    ck_assert_uint_eq(f.w->space.files, 0);
+    ck_assert_uint_eq(f.w->space.bytes, 0);
+    fx_done(&f);
+}
+END_TEST
+
+START_TEST(a_file_has_so_many_names_and_not_one_more) {
+    struct fx f;
+    char name[16];
+
+    fx_plain(&f);
+    ck_assert_int_eq(fx_close(&f, fx_open(&f, 3, "1", O_WASI_CREAT, FX_RW)), E_OK);
+    for (int i = 2; i <= SH_WORKSPACE_LINKS_MAX; i++) {
+        (void)snprintf(name, sizeof(name), "%d", i);
+        ck_assert_int_eq(fx_link(&f, 3, "1", 3, name), E_OK);
+    }
+    ck_assert_int_eq(fx_link(&f, 3, "1", 3, "more"), E_MLINK);
+    ck_assert_int_eq(fx_link(&f, 3, "1", 3, "2"), E_EXIST);
+    ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, "2"), E_OK);
+    ck_assert_int_eq(fx_link(&f, 3, "1", 3, "more"), E_OK);
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(sockets_are_not_there) {
     struct fx f;
 
@@ -438,17 +486,28 @@ START_TEST(sockets_are_not_there) {
 END_TEST
 
 static Suite *suite(void) {
-    return sh_suite("wasi_fd",
-                    (const TTest *const[]){
-                        there_are_46_functions_with_their_signatures,
-                        arguments_fit_exactly_or_fault, clocks_are_the_workflows,
-                        exit_and_raise_end_the_agent, random_bytes_are_the_workflows,
-                        preopens_come_in_their_order, padding_is_zero, renumbering_leaks_nothing,
-                        descriptors_end_at_their_limit, vectors_are_bounded_and_checked,
-                        positions_and_append, the_quota_of_bytes_holds, the_quota_of_files_holds,
-                        times_outside_of_the_clock_are_cut, two_runs_see_the_same_numbers_and_times,
-                        ten_thousand_names_come_once_and_sorted_through_a_tiny_buffer,
-                        a_file_without_a_name_keeps_its_identity, sockets_are_not_there, NULL});
+    return sh_suite("wasi_fd", (const TTest *const[]){
+                                   there_are_46_functions_with_their_signatures,
+                                   arguments_fit_exactly_or_fault,
+                                   clocks_are_the_workflows,
+                                   exit_and_raise_end_the_agent,
+                                   random_bytes_are_the_workflows,
+                                   preopens_come_in_their_order,
+                                   padding_is_zero,
+                                   renumbering_leaks_nothing,
+                                   descriptors_end_at_their_limit,
+                                   vectors_are_bounded_and_checked,
+                                   positions_and_append,
+                                   the_quota_of_bytes_holds,
+                                   the_quota_of_files_holds,
+                                   links_count_to_the_quota_of_files,
+                                   a_file_has_so_many_names_and_not_one_more,
+                                   times_outside_of_the_clock_are_cut,
+                                   two_runs_see_the_same_numbers_and_times,
+                                   ten_thousand_names_come_once_and_sorted_through_a_tiny_buffer,
+                                   a_file_without_a_name_keeps_its_identity,
+                                   sockets_are_not_there,
+                                   NULL});
 }
 
 SH_TEST_MAIN(suite)

@@ -61,7 +61,8 @@
 #define SH_WALL_CLOCK_DEFAULT_MS 600000ULL
 #define SH_OUTPUT_DEFAULT (8 * SH_MIB) /* stdout and stderr together */
 #define SH_WORKSPACE_DEFAULT (256 * SH_MIB)
-#define SH_WORKSPACE_FILES_MAX 65536
+#define SH_WORKSPACE_FILES_MAX 65536 /* names: links take room on the disk, too */
+#define SH_WORKSPACE_LINKS_MAX 32000 /* names of one file; file systems end at 65000 and more */
 #define SH_WORKSPACE_DEPTH_MAX                                                                     \
     64                          /* directories in each other that a checkpoint keeps: it recurses */
 #define SH_DESCRIPTORS_MAX 1024 /* open descriptors of one agent */

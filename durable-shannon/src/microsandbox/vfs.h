@@ -50,7 +50,7 @@ struct sh_vfs_space {
     struct sh_vfs_node **buckets; /* a power of two; live nodes by host number */
     size_t n_buckets, n_nodes;
     uint64_t bytes, bytes_max;
-    uint64_t files, files_max;
+    uint64_t files, files_max; /* names, and files that are open without one */
     uint64_t next_ino;
     struct sh_vfs_node nameless; /* stands for directories that were removed while open */
     uint64_t born_ns;            /* times of files that were there before the guest */
@@ -136,6 +136,8 @@ int sh_vfs_open(struct sh_vfs_grant *g, int dir, const char *path, const struct 
 
 /* --- vfs_ops.c --- */
 int sh_vfs_stat(struct sh_vfs_grant *g, int dir, const char *path, bool follow, struct stat *ret);
+/* Has the workspace room for one more name? Else SH_VFS_E_FILES, or EEXIST if this one is there. */
+int sh_vfs_room(const struct sh_vfs_grant *g, const struct sh_vfs_name *n);
 int sh_vfs_mkdir(struct sh_vfs_grant *g, int dir, const char *path, uint64_t now_ns);
 int sh_vfs_rmdir(struct sh_vfs_grant *g, int dir, const char *path, uint64_t now_ns);
 int sh_vfs_unlink(struct sh_vfs_grant *g, int dir, const char *path, uint64_t now_ns);

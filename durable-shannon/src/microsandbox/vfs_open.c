@@ -82,13 +82,14 @@ static int open_found(struct sh_vfs_grant *g, int path_fd, const struct sh_vfs_h
 
 static int create(struct sh_vfs_grant *g, const struct sh_vfs_name *n, uint64_t now_ns,
                   struct sh_vfs_opened *ret) {
+    int rc;
+
     if (n->special || n->slash) {
         return EISDIR;
     }
-    if (g->space && g->space->files >= g->space->files_max) {
-        struct stat st; /* there already? Then that is the answer, quota or not */
-
-        return fstatat(n->parent, n->name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? EEXIST : SH_VFS_E_FILES;
+    rc = sh_vfs_room(g, n);
+    if (rc) {
+        return rc;
     }
     ret->fd =
         openat(n->parent, n->name, O_CREAT | O_EXCL | O_NOFOLLOW | O_RDWR | O_NOCTTY | O_CLOEXEC,
@@ -97,8 +98,7 @@ static int create(struct sh_vfs_grant *g, const struct sh_vfs_name *n, uint64_t 
         return errno;
     }
     if (fstat(ret->fd, &ret->st) != 0) {
-        int rc = errno;
-
+        rc = errno;
         close(ret->fd);
         return rc;
     }

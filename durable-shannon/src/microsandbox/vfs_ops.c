@@ -21,8 +21,17 @@ int sh_vfs_stat(struct sh_vfs_grant *g, int dir, const char *path, bool follow, 
     return ret->st_dev == g->dev ? 0 : EPERM;
 }
 
-static bool no_room(const struct sh_vfs_grant *g) {
-    return g->space && g->space->files >= g->space->files_max;
+static bool exists(const struct sh_vfs_name *n) {
+    struct stat st;
+
+    return fstatat(n->parent, n->name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+int sh_vfs_room(const struct sh_vfs_grant *g, const struct sh_vfs_name *n) {
+    if (!g->space || g->space->files < g->space->files_max) {
+        return 0;
+    }
+    return exists(n) ? EEXIST : SH_VFS_E_FILES; /* that is the answer then, quota or not */
 }
 
 static void named(struct sh_vfs_grant *g, const struct sh_vfs_name *n, uint64_t now_ns) {
@@ -43,17 +52,19 @@ static void unnamed(struct sh_vfs_grant *g, const struct stat *st, uint64_t now_
         sh_vfs_node_gone(g->space, st);
     } else {
         sh_vfs_node(g->space, st)->ctim = now_ns;
+        g->space->files--;
     }
 }
 
 static int mkdir_at(struct sh_vfs_grant *g, const struct sh_vfs_name *n, uint64_t now_ns) {
-    struct stat st;
+    int rc;
 
     if (n->special) {
         return EEXIST;
     }
-    if (no_room(g)) {
-        return fstatat(n->parent, n->name, &st, AT_SYMLINK_NOFOLLOW) == 0 ? EEXIST : SH_VFS_E_FILES;
+    rc = sh_vfs_room(g, n);
+    if (rc) {
+        return rc;
     }
     if (mkdirat(n->parent, n->name, g->space ? 0700 : 0777) != 0) {
         return errno;
@@ -171,6 +182,20 @@ static int name_free(const struct sh_vfs_name *n) {
     return S_ISDIR(st.st_mode) ? EEXIST : ENOTDIR;
 }
 
+/* One more name for the file `st`. How many it may have must not depend on the file system. */
+static int link_room(const struct sh_vfs_grant *g, const struct stat *st,
+                     const struct sh_vfs_name *to) {
+    int rc = name_free(to);
+
+    if (rc == 0) {
+        rc = sh_vfs_room(g, to);
+    }
+    if (rc == 0 && g->space && st->st_nlink >= SH_WORKSPACE_LINKS_MAX) {
+        rc = exists(to) ? EEXIST : EMLINK;
+    }
+    return rc;
+}
+
 static int link_at(struct sh_vfs_grant *g, const struct sh_vfs_name *from,
                    const struct sh_vfs_name *to, uint64_t now_ns) {
     struct stat st;
@@ -191,7 +216,7 @@ static int link_at(struct sh_vfs_grant *g, const struct sh_vfs_name *from,
     if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode)) {
         return EPERM;
     }
-    rc = name_free(to);
+    rc = link_room(g, &st, to);
     if (rc) {
         return rc;
     }
@@ -201,6 +226,7 @@ static int link_at(struct sh_vfs_grant *g, const struct sh_vfs_name *from,
     if (g->space) {
         sh_vfs_node(g->space, &st)->ctim = now_ns;
         sh_vfs_touch(g, to->parent, now_ns);
+        g->space->files++;
     }
     return 0;
 }
@@ -220,7 +246,6 @@ int sh_vfs_link(struct sh_vfs_grant *g, int dir, const char *path, int to_dir, c
 int sh_vfs_symlink(struct sh_vfs_grant *g, const char *target, int dir, const char *path,
                    uint64_t now_ns) {
     sh_auto(sh_vfs_name_done) struct sh_vfs_name n = {0};
-    struct stat st;
     int rc;
 
     if (target[0] == '/') {
@@ -230,16 +255,14 @@ int sh_vfs_symlink(struct sh_vfs_grant *g, const char *target, int dir, const ch
     if (rc == 0) {
         rc = name_free(&n);
     }
+    if (rc == 0) {
+        rc = sh_vfs_room(g, &n);
+    }
     if (rc) {
         return rc;
     }
-    if (g->space && fstatat(n.parent, n.name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        if (no_room(g)) {
-            return SH_VFS_E_FILES;
-        }
-        if (g->space->bytes + strlen(target) > g->space->bytes_max) {
-            return SH_VFS_E_BYTES;
-        }
+    if (g->space && g->space->bytes + strlen(target) > g->space->bytes_max) {
+        return exists(&n) ? EEXIST : SH_VFS_E_BYTES;
     }
     if (symlinkat(target, n.parent, n.name) != 0) {
         return errno;

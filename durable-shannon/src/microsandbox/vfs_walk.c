@@ -162,8 +162,10 @@ static int scan(struct sh_vfs_grant *g, int at, int depth) {
         if (fstatat(fd, e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
             rc = errno;
         } else if (!S_ISDIR(st.st_mode)) {
-            if (!sh_vfs_node_find(g->space, st.st_ino)) { /* all names of a file count once */
+            if (!sh_vfs_node_find(g->space, st.st_ino)) { /* its bytes count once */
                 sh_vfs_node_new(g->space, &st, g->space->born_ns);
+            } else {
+                g->space->files++;
             }
         } else if (depth > 64) {
             rc = ELOOP;
