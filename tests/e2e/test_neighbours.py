@@ -15,7 +15,7 @@ from harness import Server, guest  # noqa: E402
 
 SLEEPS, SLEEP_MS, AGENTS = 60, 20, 4
 NAMES = 100_000
-HOGS = ("endless", "fill", "fill", "descriptors", "path", "vectors", "bomb", "calls")
+HOGS = ("endless", "fill", "fill", "descriptors", "path", "vectors", "bomb", "calls", "directory")
 
 
 def percentile(values, share):
@@ -93,19 +93,6 @@ class Neighbours(unittest.TestCase):
         self.assertLess(median, 200 + 10 * max(quiet_median, 10))
         for hog in hogs:
             self.assertEqual(street.server.task(hog)["status"], "TASK_STATUS_RUNNING")
-
-    def test_nobody_starves_beside_one_who_lists_a_hundred_thousand_names(self):
-        """Each listing is an event of 2 MB, which the loop has to take in: late, but never long."""
-        folder = harness.temporary_folder()
-        self.addCleanup(folder.cleanup)
-        street = Neighbourhood(folder.name)
-        self.addCleanup(street.close)
-        street.hog("directory")
-        time.sleep(1)
-        timers, agents, _ = street.measure()
-        print(f"p99 lateness beside listings: timers {timers:.2f} ms, agents {agents:.2f} ms")
-        self.assertLess(timers, 2000)
-        self.assertLess(agents, 4000)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,49 @@ START_TEST(out_of_fuel_is_told_with_the_limit_and_all_of_it_is_used) {
 }
 END_TEST
 
+/* The fuel that a loop of a thousand turns used, of so much; and how it ended. */
+static uint64_t text_with_fuel(uint64_t fuel, int *ret_code) {
+    static const char text[] = "(module (func (export \"_start\") (local i32)"
+                               "  (loop $l (local.set 0 (i32.add (local.get 0) (i32.const 1)))"
+                               "    (br_if $l (i32.lt_u (local.get 0) (i32.const 1000))))))";
+    struct rig r = {0};
+    struct sh_err err = {0};
+    struct sh_buf binary;
+    uint64_t used;
+
+    rig_sandbox(&r, 1000, 4, NULL);
+    sh_buf_init(&binary, SH_MIB);
+    sh_assert_ok(sh_module_from_text(sh_str(text), &binary, &err), &err);
+    sh_assert_ok(sh_module_load(r.sandbox, sh_buf_str(&binary), &r.module, &err), &err);
+    sh_buf_done(&binary);
+    r.caps.limits.fuel = fuel;
+    rig_agent(&r);
+    ck_assert_int_eq(rig_run(&r), SH_AGENT_FINISHED);
+    *ret_code = sh_agent_end(r.agent)->code;
+    used = sh_agent_counters(r.agent).fuel_used;
+    rig_done(&r);
+    return used;
+}
+
+/* Wasmtime looks at the heads of loops and at calls: what lies behind the last one, here less than
+ * a turn of 8, may be had on credit. */
+START_TEST(fuel_that_is_just_enough_is_enough_and_two_turns_less_are_not) {
+    int code;
+    uint64_t used = text_with_fuel(1000000, &code);
+
+    ck_assert_int_eq(code, SH_OK);
+    ck_assert_uint_gt(used, 1000);
+    for (uint64_t fuel = used; fuel >= used - 16; fuel--) {
+        bool was_enough = code == SH_OK;
+
+        ck_assert_uint_le(text_with_fuel(fuel, &code), fuel);
+        ck_assert(code == SH_OK ? was_enough : code == SH_E_FUEL);
+        ck_assert(fuel < used || code == SH_OK);
+    }
+    ck_assert_int_eq(code, SH_E_FUEL);
+}
+END_TEST
+
 START_TEST(giving_up_at_the_memory_limit_is_told_as_such) {
     struct rig r = {0};
     const struct sh_agent_end *end;
@@ -226,6 +269,7 @@ END_TEST
 static Suite *suite(void) {
     const TTest *const tests[] = {
         out_of_fuel_is_told_with_the_limit_and_all_of_it_is_used,
+        fuel_that_is_just_enough_is_enough_and_two_turns_less_are_not,
         giving_up_at_the_memory_limit_is_told_as_such,
         module_that_begins_beyond_the_memory_limit_is_refused,
         trap_names_its_kind_and_its_functions,

@@ -83,6 +83,11 @@ START_TEST(activities_go_through_their_life) {
     ck_assert_int_eq(call("activity_size", 2, 0, 0, 0), -SH_ERRNO_BADF);
     memcpy(bytes + 33, &handle, sizeof(handle)); /* no alignment is asked for */
     ck_assert_int_eq(call("activity_wait", 33, 1, 0, 0), SH_CALL_PENDING);
+    for (size_t i = 0; i < SH_PARALLEL_ACTIVITIES_MAX; i++) {
+        memcpy(bytes + 4096 + i * sizeof(handle), &handle, sizeof(handle));
+    }
+    ck_assert_int_eq(call("activity_wait", 4096, SH_PARALLEL_ACTIVITIES_MAX, 0, 0),
+                     SH_CALL_PENDING);
     sh_guest_push(&guest, &(struct sh_tape_item){.kind = SH_TAPE_COMPLETION,
                                                  .seq = 2,
                                                  .number = 1,

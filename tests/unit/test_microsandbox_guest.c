@@ -129,6 +129,7 @@ START_TEST(cancel_is_revealed_once_and_only_before_later_completions) {
 END_TEST
 
 START_TEST(starting_is_limited_by_handles_activities_and_sizes) {
+    int32_t all[SH_PARALLEL_ACTIVITIES_MAX + 1];
     size_t n = SH_ACTIVITY_ARGS_MAX + 1;
     char *large = sh_alloc(n);
 
@@ -140,10 +141,18 @@ START_TEST(starting_is_limited_by_handles_activities_and_sizes) {
     sh_guest_effects_taken(&guest);
     ck_assert_uint_eq(guest.effect_bytes.cap, 0);
     ck_assert_int_eq(sh_guest_start(&guest, SH_STR("\xff"), SH_STR("{}")), -SH_ERRNO_INVAL);
-    for (int i = 2; i <= SH_PARALLEL_ACTIVITIES_MAX; i++) {
+    memset(large, 'x', 257);
+    ck_assert_int_eq(sh_guest_start(&guest, sh_strn(large, 257), SH_STR("{}")), -SH_ERRNO_INVAL);
+    ck_assert_int_eq(sh_guest_start(&guest, sh_strn(large, 256), SH_STR("{}")), 2);
+    for (int i = 3; i <= SH_PARALLEL_ACTIVITIES_MAX; i++) {
         ck_assert_int_eq(start(), i);
     }
     ck_assert_int_eq(start(), -SH_ERRNO_MFILE);
+    for (int i = 0; i <= SH_PARALLEL_ACTIVITIES_MAX; i++) {
+        all[i] = i < SH_PARALLEL_ACTIVITIES_MAX ? i + 1 : 1;
+    }
+    ck_assert_int_eq(sh_guest_wait(&guest, all, SH_PARALLEL_ACTIVITIES_MAX + 1), -SH_ERRNO_INVAL);
+    ck_assert_int_eq(sh_guest_wait(&guest, all, SH_PARALLEL_ACTIVITIES_MAX), SH_CALL_PENDING);
     ck_assert_int_eq(sh_guest_drop(&guest, 7), 0);
     ck_assert_int_eq(start(), SH_PARALLEL_ACTIVITIES_MAX + 1);
     sh_free(large);

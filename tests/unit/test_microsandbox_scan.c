@@ -135,6 +135,25 @@ START_TEST(locals_at_and_past_their_limit) {
 }
 END_TEST
 
+/* Each instruction, the last end too, may give rise to four values. */
+START_TEST(values_of_a_function_hold_at_their_edge) {
+    struct sh_buf b;
+
+    sh_buf_init(&b, SH_SCAN_WEIGHT_MAX);
+    for (int i = 1; i < SH_SCAN_WEIGHT_MAX / 4; i++) {
+        sh_buf_addc(&b, 0x01); /* nop */
+    }
+    begin_command();
+    code(&b, 0);
+    accepted();
+    sh_buf_addc(&b, 0x01);
+    begin_command();
+    code(&b, 0);
+    wants(SH_E_LIMIT, "12000004 values, at most 12000000");
+    sh_buf_done(&b);
+}
+END_TEST
+
 START_TEST(nesting_times_locals_is_bounded) {
     struct sh_buf b;
 
@@ -348,12 +367,19 @@ END_TEST
 
 static Suite *suite(void) {
     const TTest *const tests[] = {
-        br_table_at_and_past_its_limit,         locals_at_and_past_their_limit,
-        nesting_times_locals_is_bounded,        body_past_its_limit_is_refused,
-        functions_at_and_past_their_limit,      module_past_its_size_is_refused,
-        imports_are_matched_by_name_and_type,   malformed_modules_say_what_is_wrong,
-        function_names_at_and_past_their_limit, unknown_instructions_are_named,
-        damaged_modules_never_read_outside,     NULL,
+        br_table_at_and_past_its_limit,
+        locals_at_and_past_their_limit,
+        values_of_a_function_hold_at_their_edge,
+        nesting_times_locals_is_bounded,
+        body_past_its_limit_is_refused,
+        functions_at_and_past_their_limit,
+        module_past_its_size_is_refused,
+        imports_are_matched_by_name_and_type,
+        malformed_modules_say_what_is_wrong,
+        function_names_at_and_past_their_limit,
+        unknown_instructions_are_named,
+        damaged_modules_never_read_outside,
+        NULL,
     };
 
     return sh_suite("microsandbox_scan", tests);

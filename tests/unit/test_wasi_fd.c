@@ -243,6 +243,11 @@ START_TEST(the_quota_of_bytes_holds) {
     ck_assert_int_eq(fx_write(&f, b, ""), 0);
     ck_assert_int_eq(fx_call(&f, "fd_allocate", (uint64_t)b, 5, 1), E_NOSPC);
     ck_assert_int_eq(fx_symlink(&f, "x", 3, "l"), E_NOSPC);
+    ck_assert_int_eq(fx_call(&f, "fd_filestat_set_size", (uint64_t)a, 94), E_OK);
+    ck_assert_int_eq(fx_symlink(&f, "xy", 3, "l"), E_NOSPC);
+    ck_assert_int_eq(fx_symlink(&f, "x", 3, "l"), E_OK); /* the last byte */
+    ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, "l"), E_OK);
+    ck_assert_int_eq(fx_call(&f, "fd_filestat_set_size", (uint64_t)a, 95), E_OK);
     ck_assert_int_eq(fx_path(&f, "path_unlink_file", 3, "a"), E_OK);
     ck_assert_int_eq(fx_write(&f, b, "6"), -E_NOSPC); /* still open */
     ck_assert_int_eq(fx_close(&f, a), E_OK);
@@ -426,6 +431,28 @@ START_TEST(a_file_without_a_name_keeps_its_identity) {
 }
 END_TEST
 
+START_TEST(what_was_there_before_has_to_fit_the_quota) {
+    struct fx f;
+    struct sh_err err = {0};
+    int fd;
+
+    fx_dirs(&f);
+    f.caps.limits.workspace_bytes = 100;
+    fx_start(&f);
+    fd = fx_open(&f, 3, "a", O_WASI_CREAT, FX_RW);
+    ck_assert_int_eq(fx_call(&f, "fd_filestat_set_size", (uint64_t)fd, 100), E_OK);
+    fx_stop(&f);
+    fx_start(&f);
+    ck_assert_uint_eq(f.w->space.bytes, 100);
+    fx_stop(&f);
+    f.caps.limits.workspace_bytes = 99;
+    sh_guest_init(&f.g, &f.config);
+    sh_assert_fails(sh_wasi_new(&f.g, &f.w, &err), SH_E_LIMIT, &err);
+    sh_guest_done(&f.g);
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(links_count_to_the_quota_of_files) {
     struct fx f;
 
@@ -500,6 +527,7 @@ static Suite *suite(void) {
                                    positions_and_append,
                                    the_quota_of_bytes_holds,
                                    the_quota_of_files_holds,
+                                   what_was_there_before_has_to_fit_the_quota,
                                    links_count_to_the_quota_of_files,
                                    a_file_has_so_many_names_and_not_one_more,
                                    times_outside_of_the_clock_are_cut,

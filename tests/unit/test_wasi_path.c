@@ -184,6 +184,49 @@ START_TEST(no_name_moves_from_one_grant_to_another) {
 }
 END_TEST
 
+/* A mapped directory: what is opened has to be found again by its whole path after a crash. */
+START_TEST(a_path_from_the_mapped_directory_ends_where_the_kernel_ends) {
+    struct fx f;
+    char name[256];
+    int dir = 3;
+
+    fx_dirs(&f);
+    fx_map(&f, 3, 3, true);
+    fx_start(&f);
+    memset(name, 'd', 255);
+    name[255] = '\0';
+    for (int i = 0; i < 15; i++) { /* 15 * 255 and 14 slashes: 3839 */
+        ck_assert_int_eq(fx_path(&f, "path_create_directory", dir, name), E_OK);
+        dir = fx_open(&f, dir, name, O_WASI_DIRECTORY, R_FD_READ);
+        ck_assert_int_gt(dir, 3);
+    }
+    ck_assert_int_eq(fx_open(&f, dir, name, O_WASI_CREAT, FX_RW) > 3, 1); /* 4095 */
+    ck_assert_int_eq(fx_path(&f, "path_unlink_file", dir, name), E_OK);
+    name[253] = '\0';
+    ck_assert_int_eq(fx_path(&f, "path_create_directory", dir, name), E_OK); /* 4093 */
+    dir = fx_open(&f, dir, name, O_WASI_DIRECTORY, R_FD_READ);
+    ck_assert_int_gt(fx_open(&f, dir, "f", O_WASI_CREAT, FX_RW), 3); /* 4095 */
+    ck_assert_int_eq(fx_open(&f, dir, "ff", O_WASI_CREAT, FX_RW), -E_NAMETOOLONG);
+    ck_assert_int_eq(fx_path(&f, "path_create_directory", dir, "dd"), E_NAMETOOLONG);
+    fx_done(&f);
+}
+END_TEST
+
+/* File systems end at different lengths; a private directory must not show on which one it is. */
+START_TEST(the_target_of_a_private_link_ends_where_every_file_system_takes_it) {
+    struct fx f;
+    char target[SH_WORKSPACE_TARGET_MAX + 2];
+
+    fx_plain(&f);
+    memset(target, 't', sizeof(target));
+    target[SH_WORKSPACE_TARGET_MAX + 1] = '\0';
+    ck_assert_int_eq(fx_symlink(&f, target, 3, "l"), E_NAMETOOLONG);
+    target[SH_WORKSPACE_TARGET_MAX] = '\0';
+    ck_assert_int_eq(fx_symlink(&f, target, 3, "l"), E_OK);
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(paths_are_checked_before_anything_else) {
     struct fx f;
 
@@ -292,6 +335,8 @@ static Suite *suite(void) {
             no_link_leads_out, a_creating_open_follows_a_dangling_link_within_the_grant_only,
             fifos_sockets_and_devices_are_refused, a_read_only_grant_cannot_be_changed,
             directory_and_file_permissions_are_apart, no_name_moves_from_one_grant_to_another,
+            a_path_from_the_mapped_directory_ends_where_the_kernel_ends,
+            the_target_of_a_private_link_ends_where_every_file_system_takes_it,
             paths_are_checked_before_anything_else, trailing_slashes_mean_a_directory,
             root_shows_work_and_dev, pseudo_file_systems_cannot_be_mapped, NULL});
 }

@@ -297,6 +297,12 @@ START_TEST(bytes_written_to_a_mapped_directory_are_limited) {
     ck_assert_int_eq(fx_write(&f, fd, "x"), -E_NOSPC);
     ck_assert_int_eq(fx_call(&f, "fd_allocate", (uint64_t)fd, 0, 11), E_NOSPC);
     ck_assert_int_eq(fx_call(&f, "fd_filestat_set_size", (uint64_t)fd, 5), E_OK);
+    fx_stop(&f);
+    fx_start(&f);
+    fd = fx_open(&f, 3, "b", O_WASI_CREAT, FX_RW);
+    ck_assert_int_eq(fx_call(&f, "fd_allocate", (uint64_t)fd, 0, 11), E_NOSPC);
+    ck_assert_int_eq(fx_call(&f, "fd_allocate", (uint64_t)fd, 0, 10), E_OK); /* the last byte */
+    ck_assert_int_eq(fx_call(&f, "fd_filestat_set_size", (uint64_t)fd, 11), E_NOSPC);
     fx_done(&f);
 }
 END_TEST

@@ -63,6 +63,7 @@
 #define SH_WORKSPACE_DEFAULT (256 * SH_MIB)
 #define SH_WORKSPACE_FILES_MAX 65536 /* names: links take room on the disk, too */
 #define SH_WORKSPACE_LINKS_MAX 32000 /* names of one file; file systems end at 65000 and more */
+#define SH_WORKSPACE_TARGET_MAX 1023 /* bytes of a symbolic link, as XFS; others take more */
 #define SH_WORKSPACE_DEPTH_MAX                                                                     \
     64                          /* directories in each other that a checkpoint keeps: it recurses */
 #define SH_DESCRIPTORS_MAX 1024 /* open descriptors of one agent */

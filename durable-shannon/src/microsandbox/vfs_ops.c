@@ -251,6 +251,9 @@ int sh_vfs_symlink(struct sh_vfs_grant *g, const char *target, int dir, const ch
     if (target[0] == '/') {
         return EPERM;
     }
+    if (g->space && strlen(target) > SH_WORKSPACE_TARGET_MAX) {
+        return ENAMETOOLONG; /* on every file system */
+    }
     rc = sh_vfs_split(dir, path, &n);
     if (rc == 0) {
         rc = name_free(&n);

@@ -105,8 +105,8 @@ char *sh_wasi_join(const struct sh_desc *dir, const char *path) {
     if (strcmp(path, ".") == 0 && n) {
         return sh_strdup(dir->path);
     }
-    len = n + 1 + strlen(path);
-    if (len > SH_PATH_MAX) {
+    len = (n ? n + 1 : 0) + strlen(path);
+    if (len >= SH_PATH_MAX) { /* with its NUL: what the kernel takes when a replay opens it */
         return NULL;
     }
     s = sh_alloc(len + 1);

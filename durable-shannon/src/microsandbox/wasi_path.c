@@ -219,8 +219,7 @@ static void follow_rename(struct sh_wasi *w, struct changing *c) {
         struct sh_desc *d = w->fds[i];
 
         if (d && d->grant == c->grant && d->path && strncmp(d->path, from, n) == 0 &&
-            (d->path[n] == '\0' || d->path[n] == '/') &&
-            strlen(d->path) - n + n_to <= SH_PATH_MAX) {
+            (d->path[n] == '\0' || d->path[n] == '/') && strlen(d->path) - n + n_to < SH_PATH_MAX) {
             char *path = sh_asprintf("%s%s", to, d->path + n);
 
             sh_free(d->path);
