@@ -33,5 +33,6 @@ int main(void) {
     }
     expect("the files end with", last, __WASI_ERRNO_DQUOT);
     holds("at the quota", files <= 65536);
+    expect("and so do links", __wasi_path_link(ROOT, 0, "0", ROOT, "one more"), __WASI_ERRNO_DQUOT);
     return end();
 }

@@ -1,4 +1,4 @@
-"""Programs of others' compilers, unchanged: Go, Rust, CPython, QuickJS, ripgrep, resvg, Boolector.
+"""Programs of others' compilers, unchanged: C++, Go, Rust, CPython, QuickJS, ripgrep, resvg, Boolector.
 They have to do what they do under Wasmtime's own WASI (or, for Python scripts, what the machine's
 own Python does), and their journals have to replay anywhere.
 
@@ -86,6 +86,14 @@ class Programs(unittest.TestCase):
         return build([rustc_for_wasi(), "--edition", "2021", "-O", "--target", "wasm32-wasip1",
                       HERE / "rust/main.rs", "-o", module], module)
 
+    def cpp(self):
+        if not pathlib.Path("/usr/include/wasm32-wasi/c++/v1/optional").exists():
+            missing("there is no C++ library for WASI here (Debian: apt-get install "
+                    "libc++-19-dev-wasm32 libc++abi-19-dev-wasm32)")
+        module = self.kept / "cpp.wasm"
+        return build([tool("clang++-19"), "--target=wasm32-wasi", "-std=c++17", "-fno-exceptions", "-O2",
+                      HERE / "cpp/main.cpp", "-o", module], module)
+
     def packaged(self, name, path):
         """A module that a package carries: requirements-NAME.txt says which."""
         into = self.kept / name
@@ -127,6 +135,12 @@ class Programs(unittest.TestCase):
         self.same_as_wasmtime("rust", [Case(module, "x", stdin=STDIN), Case(module, "panic")])
         self.replays("rust", [module, "--", "chance"], [module, "--", "panic"],
                      ["--dir", f"{self.fresh('rust-mapped')}::/rs", module])
+
+    def test_cpp(self):
+        module = self.cpp()
+        self.same_as_wasmtime("cpp", [Case(module, "x", stdin=STDIN), Case(module)])
+        self.replays("cpp", [module, "--", "chance"], [module, "--", "abort"],
+                     ["--dir", f"{self.fresh('cpp-mapped')}::/cpp", module])
 
     def fresh(self, name):
         path = self.folder / name
@@ -221,6 +235,6 @@ class Programs(unittest.TestCase):
 
 if __name__ == "__main__":
     if not os.environ.get("SHANNON_PROGRAMS") and not os.environ.get("SHANNON_LONG"):
-        skip("programs of others (Go, Rust, CPython, QuickJS, ripgrep, resvg, Boolector) run when "
+        skip("programs of others (C++, Go, Rust, CPython, QuickJS, ripgrep, resvg, Boolector) run when "
              "SHANNON_PROGRAMS=1 or SHANNON_LONG=1 asks for them")
     unittest.main(verbosity=2)

@@ -501,6 +501,37 @@ START_TEST(a_file_has_so_many_names_and_not_one_more) {
 }
 END_TEST
 
+/* The one unused for longest is dropped; its reader goes on where it was. */
+START_TEST(listings_are_kept_within_their_budget_and_none_is_cut_short) {
+    enum { NAMES = 1700, LENGTH = 200, READERS = 100 };
+    char name[LENGTH + 1];
+    int fd[READERS];
+    struct fx f;
+
+    fx_plain(&f);
+    for (int i = 0; i < NAMES; i++) {
+        (void)snprintf(name, sizeof(name), "%0*d", LENGTH, i);
+        ck_assert_int_eq(fx_close(&f, fx_open(&f, 3, name, O_WASI_CREAT, FX_RW)), E_OK);
+    }
+    for (int i = 0; i < READERS; i++) {
+        fd[i] = fx_open(&f, 3, ".", O_WASI_DIRECTORY, R_FD_READ);
+        ck_assert_int_eq(fx_call(&f, "fd_readdir", (uint64_t)fd[i], FX_DATA, 64, 0, FX_OUT), E_OK);
+        ck_assert_uint_le(f.w->listings, WASI_LISTINGS_MAX);
+    }
+    ck_assert_uint_gt(f.w->listings, WASI_LISTINGS_MAX / 2);
+    ck_assert_ptr_null(f.w->fds[fd[0]]->listing.bytes);
+    ck_assert_int_eq(
+        fx_call(&f, "fd_readdir", (uint64_t)fd[0], FX_DATA, 24 + LENGTH, 2 + 1000, FX_OUT), E_OK);
+    (void)snprintf(name, sizeof(name), "%0*d", LENGTH, 1000);
+    ck_assert_mem_eq(f.m + FX_DATA + 24, name, LENGTH);
+    for (int i = 0; i < READERS; i++) {
+        ck_assert_int_eq(fx_close(&f, fd[i]), E_OK);
+    }
+    ck_assert_uint_eq(f.w->listings, 0);
+    fx_done(&f);
+}
+END_TEST
+
 START_TEST(sockets_are_not_there) {
     struct fx f;
 
@@ -528,6 +559,7 @@ static Suite *suite(void) {
                                    the_quota_of_bytes_holds,
                                    the_quota_of_files_holds,
                                    what_was_there_before_has_to_fit_the_quota,
+                                   listings_are_kept_within_their_budget_and_none_is_cut_short,
                                    links_count_to_the_quota_of_files,
                                    a_file_has_so_many_names_and_not_one_more,
                                    times_outside_of_the_clock_are_cut,
