@@ -153,13 +153,9 @@ impl Database {
         schema: i64,
     ) -> Result<Database, Failure> {
         define(&store, tables, schema).await?;
-        let failed = |e: anyhow::Error| {
-            let message = format!("{e:#}");
-            Failure::new(code_of_text(&message), message)
-        };
-        let tx = store.transaction(TransactionType::Read).await.map_err(failed)?;
-        let found = tx.get_db_by_name(NAME, NAME, None).await.map_err(failed);
-        tx.cancel().await.map_err(failed)?;
+        let tx = store.transaction(TransactionType::Read).await?;
+        let found = tx.get_db_by_name(NAME, NAME, None).await;
+        tx.cancel().await?;
         let found = found?.ok_or_else(|| Failure::new(Code::Corrupt, "it has no database"))?;
         Ok(Database { store, ns: found.namespace_id, db: found.database_id })
     }

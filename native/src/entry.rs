@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::db::Database;
+use crate::db::{Database, code_of_text};
 
 /// `enum sh_native_code` in native.h.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,14 @@ pub struct Failure {
 impl Failure {
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Failure { code, message: message.into() }
+    }
+}
+
+/// What SurrealDB and RocksDB say only in words.
+impl From<anyhow::Error> for Failure {
+    fn from(e: anyhow::Error) -> Self {
+        let message = format!("{e:#}");
+        Failure::new(code_of_text(&message), message)
     }
 }
 

@@ -28,12 +28,12 @@ fn rows_of(result: Option<Result<Value, Error>>) -> Result<Vec<Value>, Failure> 
     }
 }
 
-pub fn range(table: &str, start: Bound<RecordIdKey>, end: Bound<RecordIdKey>) -> Value {
+fn range(table: &str, start: Bound<RecordIdKey>, end: Bound<RecordIdKey>) -> Value {
     let range = RecordIdKeyRange { start, end };
     Value::RecordId(RecordId::new(table.to_string(), RecordIdKey::Range(Box::new(range))))
 }
 
-pub fn event_key(workflow: &str, seq: i64) -> RecordIdKey {
+fn event_key(workflow: &str, seq: i64) -> RecordIdKey {
     RecordIdKey::Array(Array::from(vec![
         Value::String(workflow.to_string()),
         Value::Number(Number::Int(seq)),

@@ -145,11 +145,10 @@ enum Refusal {
 
 impl From<anyhow::Error> for Refusal {
     fn from(e: anyhow::Error) -> Self {
-        let message = format!("{e:#}");
         if is_conflict(&e) {
-            return Refusal::Conflict(message);
+            return Refusal::Conflict(format!("{e:#}"));
         }
-        Refusal::Final(Failure::new(code_of_text(&message), message))
+        Refusal::Final(e.into())
     }
 }
 
@@ -195,19 +194,19 @@ impl Writer<'_> {
         })
     }
 
-    async fn cut(&self, cut: Cut) -> Result<(), Refusal> {
+    async fn cut(&self, cut: &Cut) -> Result<(), Refusal> {
         let bound = |seq| self.key(&event_id(cut.workflow.clone(), seq)).encode_key();
         let (first, after) = (bound(0)?, bound(cut.last.saturating_add(1))?);
         Ok(self.tx.delr(RawRange::of_bytes(&first, &after)).await?)
     }
 
-    async fn write(&self, batch: Batch) -> Result<(), Refusal> {
+    async fn write(&self, batch: &Batch) -> Result<(), Refusal> {
         // First of all, so that of two refusals it is the one that is told.
         if let Some(epoch) = batch.epoch {
             self.fence(epoch).await?;
         }
         // Before the insert: a compacted beginning takes the place of its last event.
-        for cut in batch.cuts {
+        for cut in &batch.cuts {
             self.cut(cut).await?;
         }
         for event in &batch.events {
@@ -223,7 +222,7 @@ impl Writer<'_> {
     }
 }
 
-async fn transact(base: &Database, batch: Batch) -> Result<(), Refusal> {
+async fn transact(base: &Database, batch: &Batch) -> Result<(), Refusal> {
     let tx = base.store.transaction(TransactionType::Write).await?;
     let writer = Writer { tx: &tx, ns: base.ns, db: base.db };
     if let Err(refusal) = writer.write(batch).await {
@@ -237,9 +236,10 @@ async fn transact(base: &Database, batch: Batch) -> Result<(), Refusal> {
 
 pub async fn commit(handle: &Handle, bytes: &[u8]) -> Outcome {
     let base = handle.database()?;
+    let batch = decode(bytes)?;
     let mut tried = 0;
     loop {
-        match transact(&base, decode(bytes)?).await {
+        match transact(&base, &batch).await {
             Ok(()) => return Ok(Vec::new()),
             Err(Refusal::Final(failure)) => return Err(failure),
             Err(Refusal::Conflict(message)) => {
