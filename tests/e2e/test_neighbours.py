@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "crash"))
 import harness  # noqa: E402
 from harness import Server, guest  # noqa: E402
 
-SLEEPS, SLEEP_MS, AGENTS = 60, 20, 4
+SLEEPS, SLEEP_MS, AGENTS, ROUNDS = 60, 20, 4, 3
 NAMES = 100_000
 HOGS = ("endless", "fill", "fill", "descriptors", "path", "vectors", "bomb", "calls")
 
@@ -81,16 +81,22 @@ class Neighbours(unittest.TestCase):
         quiet_timers, quiet_agents, quiet_median = street.measure()
         hogs = [street.hog(mode) for mode in HOGS]
         time.sleep(1)
-        timers, agents, median = street.measure()
-        print(f"p99 lateness, quiet: timers {quiet_timers:.2f} ms, agents {quiet_agents:.2f} ms; "
-              f"beside {len(hogs)}: timers {timers:.2f} ms, agents {agents:.2f} ms, "
-              f"half of them {median:.2f} ms")
         # The machine may be busy with other things: what it does to the quiet street, it may do
         # to this one, and more, because here the processors are taken.
-        self.assertLess(timers, 20 + 10 * max(quiet_timers, 2))
+        timers_max = 20 + 10 * max(quiet_timers, 2)
         # One slice (20 ms), a held executor noticed (50 ms and a look every 10 ms), and the rest.
         # Of the median: an agent needs the disk as well, and a disk has bad seconds.
-        self.assertLess(median, 200 + 10 * max(quiet_median, 10))
+        median_max = 200 + 10 * max(quiet_median, 10)
+        # Other work on the machine can only add to a round; a fault of ours is in each of them.
+        for _ in range(ROUNDS):
+            timers, agents, median = street.measure()
+            print(f"p99 lateness, quiet: timers {quiet_timers:.2f} ms, agents {quiet_agents:.2f} "
+                  f"ms; beside {len(hogs)}: timers {timers:.2f} ms, agents {agents:.2f} ms, "
+                  f"half of them {median:.2f} ms")
+            if timers < timers_max and median < median_max:
+                break
+        self.assertLess(timers, timers_max)
+        self.assertLess(median, median_max)
         for hog in hogs:
             self.assertEqual(street.server.task(hog)["status"], "TASK_STATUS_RUNNING")
 
