@@ -13,6 +13,7 @@ use surrealdb_types::{Error, Value, Variables};
 
 use crate::codec::text;
 use crate::entry::{Code, Failure, Handle, Outcome};
+use crate::write::Owner;
 
 /// Threads of the runtime that all handles share.
 pub const WORKERS: usize = 2;
@@ -144,6 +145,7 @@ pub struct Database {
     pub store: Arc<Datastore>,
     pub ns: NamespaceId,
     pub db: DatabaseId,
+    pub owner: Owner,
 }
 
 impl Database {
@@ -157,7 +159,7 @@ impl Database {
         let found = tx.get_db_by_name(NAME, NAME, None).await;
         tx.cancel().await?;
         let found = found?.ok_or_else(|| Failure::new(Code::Corrupt, "it has no database"))?;
-        Ok(Database { store, ns: found.namespace_id, db: found.database_id })
+        Ok(Database { store, ns: found.namespace_id, db: found.database_id, owner: Owner::default() })
     }
 
     /// Run SurrealQL; one result a statement.

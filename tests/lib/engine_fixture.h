@@ -64,9 +64,10 @@ void fixture_on_done(void *arg, const struct sh_err *err);
 void fixture_add_agent(struct fixture *f, const char *name, const char *program);
 json_t *fixture_json(const char *text); /* what it says; new */
 
-/* Of the fake sandbox: how many steps `hold`, and an end to all of them. */
+/* Of the fake sandbox: how many steps `hold`, an end to all of them, and from then on anew. */
 unsigned fake_held(void);
 void fake_hold_release(void);
+void fake_hold_again(void);
 
 /* Registers the program under its hash and submits it; `extra` may set more (agent, query and input
  * are filled when empty). NULL when refused, with the reason in f_error. */

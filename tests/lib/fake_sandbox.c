@@ -41,6 +41,10 @@ void fake_hold_release(void) {
     atomic_store(&released, true);
 }
 
+void fake_hold_again(void) {
+    atomic_store(&released, false);
+}
+
 #define SLICE 1000
 
 struct sh_sandbox {

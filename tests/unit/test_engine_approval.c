@@ -14,6 +14,15 @@ static void open_attended(const char *name) {
     fixture_open(&f, name);
 }
 
+static void await_question(void) {
+    for (size_t n = 0, tries = 0; n == 0 && tries < 2000; tries++) {
+        json_t *list = fixture_approvals(&f);
+        n = json_array_size(list);
+        json_decref(list);
+        fixture_run_ms(&f, 2);
+    }
+}
+
 /* Runs to its end, is equal in replay, and has that many of each event. */
 static void expect(const char *id, const char *status, size_t asked, size_t completed,
                    size_t failed) {
@@ -109,20 +118,40 @@ END_TEST
 START_TEST(a_question_survives_a_crash_before_and_after_its_answer) {
     open_attended("crash");
     sh_auto(sh_free_p) char *id = fixture_submit(&f, CALL_TWICE, NULL);
-    for (int tries = 0; tries < 200; tries++) {
-        json_t *list = fixture_approvals(&f);
-        size_t n = json_array_size(list);
-        json_decref(list);
-        if (n > 0) {
-            break;
-        }
-        fixture_run_ms(&f, 2);
-    }
+    await_question();
     fixture_crash(&f, SH_TWIN_LOSE_ALL);
     ck_assert_int_eq(fixture_answer(&f, id, "run"), 0);
     fixture_crash(&f, SH_TWIN_LOSE_ALL);
     expect(id, "completed", 1, 2, 0);
     fixture_close(&f);
+}
+END_TEST
+
+/* After a restart a question may be answered before the agent has come to it again. */
+static void answer_before_the_call(const char *name, const char *scope, const char *told) {
+    open_attended(name);
+    fake_hold_release();
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f, "(module\nhold\nstart web_search {}\nwait any\n", NULL);
+    await_question();
+    fake_hold_again();
+    unsigned held = fake_held();
+    fixture_crash(&f, SH_TWIN_LOSE_ALL);
+    while (fake_held() == held) {
+        fixture_run_ms(&f, 1);
+    }
+    ck_assert_int_eq(fixture_answer(&f, id, scope), 0);
+    fake_hold_release();
+    expect(id, "completed", 1, scope ? 1 : 0, scope ? 0 : 1);
+    sh_auto(sh_json_done) json_t *events = fixture_events(&f, id);
+    sh_auto(sh_free_p) char *text = sh_json_text(events);
+    ck_assert_msg(strstr(text, told), "%s", text);
+    fixture_close(&f);
+}
+
+START_TEST(an_answer_before_the_call_is_there_again_holds) {
+    answer_before_the_call("early-no", NULL, "tool web_search: denied by a test");
+    answer_before_the_call("early-yes", "once", "ActivityCompleted");
 }
 END_TEST
 
@@ -179,12 +208,7 @@ END_TEST
 START_TEST(a_question_of_an_agent_survives_a_crash_before_and_after_its_answer) {
     open_attended("question-crash");
     sh_auto(sh_free_p) char *id = fixture_submit(&f, ASK_A_PERSON, NULL);
-    for (size_t n = 0, tries = 0; n == 0 && tries < 2000; tries++) {
-        json_t *list = fixture_approvals(&f);
-        n = json_array_size(list);
-        json_decref(list);
-        fixture_run_ms(&f, 2);
-    }
+    await_question();
     fixture_crash(&f, SH_TWIN_LOSE_ALL);
     ck_assert_int_eq(fixture_answer(&f, id, "once"), 0);
     fixture_crash(&f, SH_TWIN_LOSE_ALL);
@@ -267,6 +291,7 @@ static Suite *suite(void) {
         run_allows_the_tool_for_the_rest_of_the_workflow,
         always_is_a_grant_to_the_module_and_outlives_the_process,
         a_question_survives_a_crash_before_and_after_its_answer,
+        an_answer_before_the_call_is_there_again_holds,
         without_an_answer_in_time_it_is_denied,
         where_nobody_can_be_asked_it_is_denied_at_once,
         an_agent_asks_a_person_and_gets_yes_or_no,

@@ -77,12 +77,14 @@ static int may_call(const struct sh_workflow *wf, const struct sh_activity *a, c
     case SH_ASK:
         break;
     }
-    switch (sh_approval_known(wf, a->ordinal, tool)) {
+    switch (sh_approval_known(wf, a->ordinal, tool, err)) {
     case SH_ASKED_ALLOW:
         return 0;
+    case SH_ASKED_REFUSED:
+        return -SH_E_DENIED;
     case SH_ASKED_MUST_ASK:
         return SH_ADMIT_ASK;
-    case SH_ASKED_DENY:
+    case SH_ASKED_NOBODY:
         break;
     }
     return denied(wf, tool, "; nobody has said yes", err);

@@ -53,21 +53,43 @@ bool sh_approval_granted(const struct sh_engine *e, const struct sh_hash *module
     return json_object_get(e->grants, key) != NULL;
 }
 
-enum sh_asked sh_approval_known(const struct sh_workflow *wf, uint64_t ordinal, const char *tool) {
+static bool is_allowed(const json_t *decided) {
+    return sh_str_eqz(sh_json_get_str(decided, "decision"), "allow");
+}
+
+/* What an agent is told of a no. */
+static void refusal(const json_t *decided, const char *capability, struct sh_err *err) {
+    struct sh_str by = sh_json_get_str(decided, "by");
+
+    if (sh_str_eqz(sh_json_get_str(decided, "decision"), "expired")) {
+        sh_fail(err, SH_E_DENIED, "%s: nobody answered in time; ask again when somebody is there",
+                capability);
+    } else {
+        sh_fail(err, SH_E_DENIED, "%s: denied by %.*s", capability, by.len ? (int)by.len : 8,
+                by.len ? by.p : "a person");
+    }
+}
+
+enum sh_asked sh_approval_known(const struct sh_workflow *wf, uint64_t ordinal, const char *tool,
+                                struct sh_err *err) {
     char number[24];
     sh_auto(sh_free_p) char *capability = sh_asprintf("tool %s", tool);
-    struct sh_str decision;
+    const json_t *decided;
 
     snprintf(number, sizeof(number), "%llu", (unsigned long long)ordinal);
-    decision = sh_json_get_str(wf->approvals.decided, number);
-    if (decision.len > 0) {
-        return sh_str_eqz(decision, "allow") ? SH_ASKED_ALLOW : SH_ASKED_DENY;
+    decided = json_object_get(wf->approvals.decided, number);
+    if (decided && !is_allowed(decided)) {
+        refusal(decided, capability, err);
+        return SH_ASKED_REFUSED;
+    }
+    if (decided) {
+        return SH_ASKED_ALLOW;
     }
     if (json_object_get(wf->approvals.run_grants, tool) ||
         sh_approval_granted(wf->engine, &wf->spec.module, capability)) {
         return SH_ASKED_ALLOW;
     }
-    return sh_operator_attends(wf) ? SH_ASKED_MUST_ASK : SH_ASKED_DENY;
+    return sh_operator_attends(wf) ? SH_ASKED_MUST_ASK : SH_ASKED_NOBODY;
 }
 
 static struct sh_approval *find(struct sh_workflow *wf, uint64_t number) {
@@ -170,18 +192,11 @@ static void keep_grants(struct sh_workflow *wf, const struct sh_approval *ap, co
     }
 }
 
-static void refuse(struct sh_workflow *wf, const struct sh_approval *ap, bool expired,
-                   const char *by) {
+static void refuse(struct sh_workflow *wf, const struct sh_approval *ap, const json_t *decided) {
     json_t *ask = json_array_get(json_object_get(ap->question, "asks"), 0);
-    const char *capability = json_string_value(json_object_get(ask, "capability"));
     struct sh_err err = {0};
 
-    if (expired) {
-        sh_fail(&err, SH_E_DENIED, "%s: nobody answered in time; ask again when somebody is there",
-                capability);
-    } else {
-        sh_fail(&err, SH_E_DENIED, "%s: denied by %s", capability, by && *by ? by : "a person");
-    }
+    refusal(decided, json_string_value(json_object_get(ask, "capability")), &err);
     if (ap->ordinal >= 0) {
         sh_activity_denied(wf, (uint64_t)ap->ordinal, &err);
     } else {
@@ -189,7 +204,18 @@ static void refuse(struct sh_workflow *wf, const struct sh_approval *ap, bool ex
     }
 }
 
-/* Write the answer. Its effect comes when it is durable; a refusal is in the same commit. */
+/* The call may come after its answer: the agent is not there again yet after a restart. */
+static void remember(struct sh_workflow *wf, json_t *decided) {
+    int64_t ordinal = sh_json_get_int(decided, "ordinal", -1);
+    char number[24];
+
+    if (ordinal >= 0) {
+        snprintf(number, sizeof(number), "%lld", (long long)ordinal);
+        json_object_set(wf->approvals.decided, number, decided);
+    }
+}
+
+/* Write the answer. A yes has its effect when it is durable; a refusal is in the same commit. */
 static void decide(struct sh_approval *ap, const char *decision, const char *scope, const char *by,
                    const char *reason) {
     struct sh_workflow *wf = ap->wf;
@@ -209,11 +235,12 @@ static void decide(struct sh_approval *ap, const char *decision, const char *sco
     }
     sh_list_unlink(&ap->link);
     sh_journal_add(wf, "ApprovalDecided", json_incref(body));
+    remember(wf, body);
     row_update(wf);
     if (sh_question_is(body)) {
         sh_question_answered(wf, body);
     } else if (!allow) {
-        refuse(wf, ap, strcmp(decision, "expired") == 0, by);
+        refuse(wf, ap, body);
     }
     json_decref(body);
     approval_free(ap);
@@ -258,18 +285,13 @@ void sh_approval_apply_requested(struct sh_workflow *wf, const struct sh_event *
 
 void sh_approval_apply_decided(struct sh_workflow *wf, const struct sh_event *ev) {
     struct sh_approval *ap = find(wf, (uint64_t)sh_json_get_int(ev->body, "approval", 0));
-    struct sh_str decision = sh_json_get_str(ev->body, "decision");
     int64_t ordinal = sh_json_get_int(ev->body, "ordinal", -1);
-    bool allow = sh_str_eqz(decision, "allow");
-    char number[24];
+    bool allow = is_allowed(ev->body);
 
     if (ap) { /* a journal being read: live, the question went when the answer was written */
         approval_free(ap);
     }
-    if (ordinal >= 0) {
-        snprintf(number, sizeof(number), "%lld", (long long)ordinal);
-        json_object_set_new(wf->approvals.decided, number, sh_json_string(decision));
-    }
+    remember(wf, ev->body);
     if (sh_question_is(ev->body)) {
         sh_question_apply(wf, ev->body);
         return;

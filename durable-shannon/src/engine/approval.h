@@ -32,7 +32,7 @@ struct sh_approval { /* one question without an answer */
 struct sh_approvals {
     struct sh_list pending;
     uint64_t made;
-    json_t *decided;    /* {ordinal: "allow" | "deny" | "expired"} */
+    json_t *decided;    /* {ordinal: body of ApprovalDecided} */
     json_t *run_grants; /* {tool: true} */
     json_t *answers;    /* {ordinal: result}, of what agents asked */
 };
@@ -40,9 +40,16 @@ struct sh_approvals {
 void sh_approvals_init(struct sh_approvals *as);
 void sh_approvals_done(struct sh_approvals *as);
 
-enum sh_asked { SH_ASKED_ALLOW, SH_ASKED_DENY, SH_ASKED_MUST_ASK };
-/* What is known about a tool that the policy asks about, for this activity. */
-enum sh_asked sh_approval_known(const struct sh_workflow *wf, uint64_t ordinal, const char *tool);
+enum sh_asked {
+    SH_ASKED_ALLOW,
+    SH_ASKED_REFUSED, /* somebody said no, or nobody answered in time */
+    SH_ASKED_NOBODY,  /* nobody can be asked here */
+    SH_ASKED_MUST_ASK
+};
+/* What is known about a tool that the policy asks about, for this activity. err: set when refused.
+ */
+enum sh_asked sh_approval_known(const struct sh_workflow *wf, uint64_t ordinal, const char *tool,
+                                struct sh_err *err);
 /* Has a person granted this capability to this module for good? */
 bool sh_approval_granted(const struct sh_engine *e, const struct sh_hash *module,
                          const char *capability);
