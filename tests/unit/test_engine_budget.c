@@ -227,6 +227,24 @@ START_TEST(a_child_that_rests_goes_on_when_it_is_raised) {
 }
 END_TEST
 
+/* After a restart it has no agent, and its end says nothing of how far it came. */
+START_TEST(a_task_that_is_canceled_while_it_rests_verifies) {
+    json_t *row;
+
+    open_asking("canceled", true);
+    sh_auto(sh_free_p) char *id = submit(THREE_CALLS, "{\"limits\":{\"tokens\":12}}");
+    json_decref(wait_status(id, "paused"));
+    fixture_crash(&f, SH_TWIN_LOSE_NONE);
+    fixture_run_ms(&f, 50);
+    ck_assert_int_eq(fixture_control(&f, id, sh_engine_cancel), 0);
+    row = fixture_wait(&f, id);
+    ck_assert_str_eq(text(row, "status"), "canceled");
+    json_decref(row);
+    check_verified(id);
+    fixture_close(&f);
+}
+END_TEST
+
 /* The call is on its way when the power goes: nobody knows what it took. */
 START_TEST(an_attempt_that_a_crash_cut_off_settles_at_its_reservation) {
     json_t *row;
@@ -273,6 +291,7 @@ static Suite *suite(void) {
                                   children_use_the_budget_of_their_parent,
                                   a_child_that_rests_goes_on_when_it_is_raised,
                                   an_attempt_that_a_crash_cut_off_settles_at_its_reservation,
+                                  a_task_that_is_canceled_while_it_rests_verifies,
                                   a_raise_that_is_none_is_refused,
                                   NULL};
     return sh_suite("engine_budget", tests);

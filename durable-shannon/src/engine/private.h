@@ -310,6 +310,8 @@ void sh_parked_stop(struct sh_engine *e);
 /* verify.c */
 bool sh_verify_never_ran(const struct sh_history *h);
 bool sh_verify_ended_outside(const struct sh_history *h);
+/* Before a replay: one that was ended from outside goes no further than it did. */
+void sh_verify_limit_fuel(struct sh_workflow *wf);
 
 /* replay_to.c */
 /* Run an agent from the journal up to event `to` (0: all but its end) without carrying anything

@@ -209,10 +209,7 @@ static void loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) 
         replay_end(r, wf, NULL);
         return;
     }
-    if (h->final && sh_verify_ended_outside(h)) {
-        uint64_t fuel = (uint64_t)sh_json_get_int(h->final, "fuel", 0);
-        wf->spec.caps.limits.fuel = fuel ? fuel : 1;
-    }
+    sh_verify_limit_fuel(wf);
     json_object_set_new(r->seen, "paused", json_boolean(wf->paused));
     wf->paused = wf->over_budget = false;
     wf->on_end = at_the_cut;

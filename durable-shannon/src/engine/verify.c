@@ -278,6 +278,23 @@ bool sh_verify_never_ran(const struct sh_history *h) {
            !json_object_get(h->final, "result") && sh_json_get_int(h->final, "fuel", 0) == 0;
 }
 
+/* One that was ended while it had no agent, because it rested, counts no fuel: with something to
+ * match it goes as far as the journal does, else nowhere. */
+void sh_verify_limit_fuel(struct sh_workflow *wf) {
+    const struct sh_history *h = &wf->history;
+    uint64_t fuel = (uint64_t)sh_json_get_int(h->final, "fuel", 0);
+    struct sh_buf what;
+
+    if (!h->final || !sh_verify_ended_outside(h)) {
+        return;
+    }
+    sh_buf_init_sure(&what, 200);
+    if (fuel > 0 || sh_history_first_unmatched(h, &what) == 0) {
+        wf->spec.caps.limits.fuel = fuel ? fuel : 1;
+    }
+    sh_buf_done(&what);
+}
+
 static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, void *arg) {
     struct verification *v = arg;
     const struct sh_history *h = &wf->history;
@@ -312,10 +329,7 @@ static void journal_loaded(struct sh_workflow *wf, const struct sh_err *err, voi
         skip(v, wf, "the task ended before its agent ran");
         return;
     }
-    if (h->final && sh_verify_ended_outside(h)) {
-        uint64_t fuel = (uint64_t)sh_json_get_int(h->final, "fuel", 0);
-        wf->spec.caps.limits.fuel = fuel ? fuel : 1;
-    }
+    sh_verify_limit_fuel(wf);
     wf->paused = wf->over_budget = false;
     wf->on_end = replayed;
     wf->on_abandoned = abandoned;
