@@ -2,6 +2,8 @@
  *
  * Views are copied before a function returns. Each call that takes a callback answers exactly once,
  * from any thread, maybe before the call has returned: post it to a loop.
+ * A read's answer holds only what is durable: it waits for the commits that it may have seen, and
+ * fails, as all after it do, when one of them failed (SH_NATIVE_IO, SH_NATIVE_NOSPC: open again).
  * A panic in Rust is an answer (SH_NATIVE_PANIC), after which the handle refuses everything but
  * close. The encodings are described in store/store_codec.h. */
 #ifndef SH_NATIVE_H

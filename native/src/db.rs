@@ -13,7 +13,7 @@ use surrealdb_types::{Error, Value, Variables};
 
 use crate::codec::text;
 use crate::entry::{Code, Failure, Handle, Outcome};
-use crate::write::Owner;
+use crate::write::{Owner, Unsynced};
 
 /// Threads of the runtime that all handles share.
 pub const WORKERS: usize = 2;
@@ -146,6 +146,7 @@ pub struct Database {
     pub ns: NamespaceId,
     pub db: DatabaseId,
     pub owner: Owner,
+    pub unsynced: Unsynced,
 }
 
 impl Database {
@@ -159,7 +160,13 @@ impl Database {
         let found = tx.get_db_by_name(NAME, NAME, None).await;
         tx.cancel().await?;
         let found = found?.ok_or_else(|| Failure::new(Code::Corrupt, "it has no database"))?;
-        Ok(Database { store, ns: found.namespace_id, db: found.database_id, owner: Owner::default() })
+        Ok(Database {
+            store,
+            ns: found.namespace_id,
+            db: found.database_id,
+            owner: Owner::default(),
+            unsynced: Unsynced::default(),
+        })
     }
 
     /// Run SurrealQL; one result a statement.

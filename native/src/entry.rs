@@ -33,7 +33,7 @@ pub enum Code {
     Fenced = 13,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Failure {
     pub code: Code,
     pub message: String,

@@ -78,7 +78,9 @@ pub unsafe extern "C" fn sh_native_read_events(
     arg: *mut c_void,
 ) {
     let workflow = unsafe { copy(workflow, len) };
-    let work = move |h: Arc<Handle>| async move { read::events(&h, workflow, after, limit).await };
+    let work = move |h: Arc<Handle>| async move {
+        write::durable(&h, read::events(&h, workflow, after, limit)).await
+    };
     unsafe { start_on(db, cb, arg, work) }
 }
 
@@ -95,7 +97,9 @@ pub unsafe extern "C" fn sh_native_get(
     arg: *mut c_void,
 ) {
     let (table, key) = unsafe { (copy(table, table_len), copy(key, key_len)) };
-    unsafe { start_on(db, cb, arg, move |h| async move { read::get(&h, table, key).await }) }
+    let work =
+        move |h: Arc<Handle>| async move { write::durable(&h, read::get(&h, table, key)).await };
+    unsafe { start_on(db, cb, arg, work) }
 }
 
 /// # Safety
@@ -109,7 +113,9 @@ pub unsafe extern "C" fn sh_native_list(
     arg: *mut c_void,
 ) {
     let filter = unsafe { copy(filter, len) };
-    unsafe { start_on(db, cb, arg, move |h| async move { read::list(&h, &filter).await }) }
+    let work =
+        move |h: Arc<Handle>| async move { write::durable(&h, read::list(&h, &filter)).await };
+    unsafe { start_on(db, cb, arg, work) }
 }
 
 /// # Safety
@@ -125,7 +131,10 @@ pub unsafe extern "C" fn sh_native_query(
     arg: *mut c_void,
 ) {
     let (surql, vars) = unsafe { (copy(surql, surql_len), copy(vars, vars_len)) };
-    unsafe { start_on(db, cb, arg, move |h| async move { read::query(&h, surql, &vars).await }) }
+    let work = move |h: Arc<Handle>| async move {
+        write::durable(&h, read::query(&h, surql, &vars)).await
+    };
+    unsafe { start_on(db, cb, arg, work) }
 }
 
 /// # Safety

@@ -3,7 +3,8 @@
 //! ten times as much for each record, and a deletion some 16 scans for what may refer to it.
 
 use std::borrow::Cow;
-use std::sync::{Mutex, PoisonError};
+use std::future::Future;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use surrealdb_datastore::catalog::Record;
@@ -17,6 +18,7 @@ use surrealdb_datastore::{
 };
 use surrealdb_kvs::key::{KVKey, RawRange};
 use surrealdb_kvs::value::KVValue;
+use tokio::sync::RwLock;
 
 use crate::codec::{Reader, hex, malformed};
 use crate::db::{Database, code_of_text};
@@ -194,6 +196,41 @@ impl Owner {
     }
 }
 
+/// What is committed is seen by readers before it is on the disk, and may never get there. So a read
+/// is told when all that it may have seen is durable, and not at all when that is not to be known.
+#[derive(Default)]
+pub struct Unsynced {
+    /// Held by commits together, and by a reader for a moment, alone.
+    under_way: RwLock<()>,
+    lost: OnceLock<Failure>,
+}
+
+impl Unsynced {
+    async fn commit(&self, tx: &Transaction) -> Result<(), Refusal> {
+        let _seen = self.under_way.read().await;
+        // Bare: it registered nothing that SurrealDB would do at its end.
+        tx.commit_bare().await.map_err(|e| {
+            let refusal = Refusal::from(e);
+            if let Refusal::Final(failure) = &refusal {
+                let _ = self.lost.set(failure.clone()); // the first one is the reason
+            }
+            refusal
+        })
+    }
+
+    async fn settled(&self) -> Result<(), Failure> {
+        drop(self.under_way.write().await);
+        self.lost.get().map_or(Ok(()), |failure| Err(failure.clone()))
+    }
+}
+
+/// The answer of a read, once it may be told.
+pub async fn durable(handle: &Handle, read: impl Future<Output = Outcome>) -> Outcome {
+    let outcome = read.await;
+    handle.database()?.unsynced.settled().await?;
+    outcome
+}
+
 struct Writer<'a> {
     tx: &'a Transaction,
     base: &'a Database,
@@ -264,8 +301,7 @@ async fn transact(base: &Database, batch: &Batch) -> Result<(), Refusal> {
         let _ = tx.cancel_bare().await;
         return Err(refusal);
     }
-    // Bare: it registered nothing that SurrealDB would do at its end.
-    Ok(tx.commit_bare().await?)
+    base.unsynced.commit(&tx).await
 }
 
 pub async fn commit(handle: &Handle, bytes: &[u8]) -> Outcome {

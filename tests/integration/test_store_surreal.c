@@ -1,4 +1,7 @@
 /* SurrealDB is a store like any other, in memory and on RocksDB; and what it alone can do. */
+#include <errno.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -115,22 +118,42 @@ END_TEST
 
 /* ---- native's own border ---- */
 
+/* The database's: a disk that is slow, or broken. */
+static atomic_uint sync_ms, synced;
+static atomic_int sync_error;
+
+int fdatasync(int fd) {
+    usleep(1000 * atomic_load(&sync_ms));
+    errno = atomic_load(&sync_error);
+    int r = errno ? -1 : (int)syscall(SYS_fdatasync, fd);
+    atomic_fetch_add(&synced, r == 0);
+    return r;
+}
+
 struct answer {
     struct sh_msg msg;
     struct sh_loop *loop;
     struct sh_native_reply *reply;
+    bool there;
+    unsigned synced; /* syncs of the disk when it came */
 };
 static void answered(struct sh_msg *msg) {
-    sh_loop_stop(sh_container_of(msg, struct answer, msg)->loop);
+    struct answer *a = sh_container_of(msg, struct answer, msg);
+    a->there = true;
+    sh_loop_stop(a->loop);
 }
 static void on_reply(void *arg, struct sh_native_reply *reply) {
     struct answer *a = arg;
     a->reply = reply;
+    a->synced = atomic_load(&synced);
     a->msg.run = answered;
     sh_loop_post(a->loop, &a->msg);
 }
 static int wait_code(struct answer *a) {
-    sh_loop_run(a->loop);
+    while (!a->there) {
+        sh_loop_run(a->loop);
+    }
+    a->there = false;
     int code = a->reply->code;
     sh_native_reply_free(a->reply);
     return code;
@@ -198,6 +221,97 @@ START_TEST(malformed_batches_are_refused_and_write_nothing) {
 }
 END_TEST
 
+/* A commit of valid_batch under way, and every kind of read beside it. */
+struct beside {
+    struct sh_loop *loop;
+    struct sh_native_db *db;
+    struct answer commit, reads[4];
+    char dir[32];
+};
+
+static void beside_open(struct beside *s) {
+    struct sh_err err;
+    struct sh_str options =
+        SH_STR("{\"sync\":\"every\",\"schema\":1,\"tables\":[\"meta\",\"event\",\"kv\"]}");
+    *s = (struct beside){.dir = "/tmp/shannon-store-XXXXXX"};
+    ck_assert_ptr_nonnull(mkdtemp(s->dir));
+    sh_assert_ok(sh_loop_new(&s->loop, &err), &err);
+    s->commit.loop = s->loop;
+    for (size_t i = 0; i < 4; i++) {
+        s->reads[i].loop = s->loop;
+    }
+    sh_auto(sh_free_p) char *path = sh_asprintf("rocksdb:%s/db", s->dir);
+    struct sh_str endpoint = sh_str(path);
+    s->db = sh_native_open(BYTES(endpoint), BYTES(options), on_reply, &s->commit);
+    ck_assert_int_eq(wait_code(&s->commit), SH_NATIVE_OK);
+}
+
+static void beside_begin(struct beside *s) {
+    struct sh_buf b;
+    struct sh_str kv = SH_STR("kv"), k = SH_STR("k"), query = SH_STR("SELECT n FROM kv");
+    struct sh_str list = SH_STR("{\"table\":\"kv\",\"where\":[],\"offset\":0,\"limit\":9}");
+    sh_buf_init(&b, 4096);
+    valid_batch(&b);
+    sh_native_commit(s->db, BYTES(sh_buf_str(&b)), on_reply, &s->commit);
+    sh_buf_done(&b);
+    struct sh_str workflow = SH_STR("wf-a");
+    sh_native_read_events(s->db, BYTES(workflow), 0, 9, on_reply, &s->reads[0]);
+    sh_native_get(s->db, BYTES(kv), BYTES(k), on_reply, &s->reads[1]);
+    sh_native_list(s->db, BYTES(list), on_reply, &s->reads[2]);
+    sh_native_query(s->db, BYTES(query), NULL, 0, on_reply, &s->reads[3]);
+}
+
+static void beside_close(struct beside *s) {
+    sh_native_close(s->db, on_reply, &s->commit);
+    wait_code(&s->commit);
+    sh_auto(sh_free_p) char *all = sh_asprintf("rm -rf %s", s->dir);
+    ck_assert_int_eq(system(all), 0);
+    sh_loop_free(s->loop);
+}
+
+START_TEST(a_read_tells_only_what_is_on_the_disk) {
+    struct beside s;
+    beside_open(&s);
+    atomic_store(&sync_ms, 300);
+    unsigned before = atomic_load(&synced);
+    beside_begin(&s);
+    size_t saw = 0;
+    for (size_t i = 0; i < 4; i++) {
+        while (!s.reads[i].there) {
+            sh_loop_run(s.loop);
+        }
+        struct sh_str text = sh_strn(s.reads[i].reply->bytes, s.reads[i].reply->len);
+        if (memmem(text.p, text.len, i ? "\"n\"" : "Emitted", i ? 3 : 7)) {
+            ck_assert_msg(s.reads[i].synced > before, "read %zu told what was not synced", i);
+            saw++;
+        }
+        ck_assert_int_eq(wait_code(&s.reads[i]), SH_NATIVE_OK);
+    }
+    ck_assert_uint_eq(saw, 4); /* else nothing was tried */
+    ck_assert_int_eq(wait_code(&s.commit), SH_NATIVE_OK);
+    atomic_store(&sync_ms, 0);
+    beside_close(&s);
+}
+END_TEST
+
+START_TEST(what_may_be_lost_is_not_told_and_nothing_after_it) {
+    struct beside s;
+    beside_open(&s);
+    atomic_store(&sync_ms, 300);
+    atomic_store(&sync_error, EIO);
+    beside_begin(&s);
+    for (size_t i = 0; i < 4; i++) {
+        ck_assert_int_eq(wait_code(&s.reads[i]), SH_NATIVE_IO);
+    }
+    ck_assert_int_eq(wait_code(&s.commit), SH_NATIVE_IO);
+    atomic_store(&sync_error, 0);
+    struct sh_str workflow = SH_STR("wf-a");
+    sh_native_read_events(s.db, BYTES(workflow), 0, 9, on_reply, &s.reads[0]);
+    ck_assert_int_eq(wait_code(&s.reads[0]), SH_NATIVE_IO);
+    beside_close(&s);
+}
+END_TEST
+
 START_TEST(toml_becomes_json_or_an_error_with_its_place) {
     struct sh_str good = SH_STR("a = 1\n[t]\nx = [1.5, 'y', true]\nd = 2026-01-02\n");
     struct sh_native_reply *r = sh_native_toml_to_json(BYTES(good));
@@ -231,6 +345,8 @@ static Suite *suite(void) {
     tcase_add_test(tcase, a_database_in_use_by_another_process_is_busy);
     tcase_add_test(tcase, folders_that_cannot_be_are_refused_with_their_name);
     tcase_add_test(tcase, malformed_batches_are_refused_and_write_nothing);
+    tcase_add_test(tcase, a_read_tells_only_what_is_on_the_disk);
+    tcase_add_test(tcase, what_may_be_lost_is_not_told_and_nothing_after_it);
     tcase_add_test(tcase, toml_becomes_json_or_an_error_with_its_place);
     suite_add_tcase(s, tcase);
     return s;

@@ -1,5 +1,6 @@
 /* store: where everything durable lives. One writer takes whatever is waiting, from all workflows,
- * as one transaction; reads see every append that was submitted before them.
+ * as one transaction; reads see every append that was submitted before them, and tell nothing that
+ * a loss of power could take back.
  *
  * Data: events, keyed [workflow, seq], which are only ever inserted (an existing key fails the
  * batch: that is the fence of SEMANTICS 24); and records of named tables, keyed by text, whose
