@@ -23,6 +23,15 @@ FINAL = ("WorkflowCompleted", "WorkflowFailed", "WorkflowCancelled")
 WAIT_S = 120
 
 
+class Refused(AssertionError):
+    """The server answered a question with an error; it was asked for what it should have given."""
+
+    def __init__(self, status, reply):
+        super().__init__(f"{status}: {reply}")
+        self.status = status
+        self.code = reply["error"]["code"]
+
+
 class Died(Exception):
     """The server's process ended while it started, or while something was asked of it. `killed`: by
     SIGKILL, and not by something that it met."""
@@ -214,7 +223,8 @@ class Server:
         events, after = [], 0
         while True:
             status, page, _ = self.request("GET", f"/api/v1/tasks/{task}/journal?after={after}")
-            assert status == 200, (status, page)
+            if status != 200:
+                raise Refused(status, page)
             events += page["events"]
             if not page["more"] or not page["events"]:
                 return events

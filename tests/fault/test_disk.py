@@ -13,7 +13,7 @@ import time
 import unittest
 
 from disk import MIB, NAME, SYNC, WRITE, Disk, available
-from harness import Died, ScriptedModel, Server, guest
+from harness import Died, Refused, ScriptedModel, Server, guest
 
 LONG = bool(os.environ.get("SHANNON_LONG"))
 AT = range(1, 41) if LONG else (1, 2, 7)
@@ -62,13 +62,21 @@ class DiskFaults(unittest.TestCase):
         for task in list(self.accepted.values())[-4:]:
             self.told[task] = server.journal(task)
 
+    def look_while_it_breaks(self, server):
+        """What may be lost is not told: the server may refuse a read from the break to its end."""
+        try:
+            self.look(server)
+        except Refused as refused:
+            self.assertGreater(self.disk.broken, 0, f"{self.place}: {refused}")
+            self.assertEqual((refused.status, refused.code), (500, "io_error"), self.place)
+
     def hammer(self, server, first):
         """Submit and read until the server ends."""
         try:
             for i in range(first, first + HAMMER):
                 self.submit(server, i)
                 if i % 5 == 0:
-                    self.look(server)
+                    self.look_while_it_breaks(server)
         except Died:
             return
         self.fail(f"{self.place}: the server did not notice\n{server.output.all()}")
