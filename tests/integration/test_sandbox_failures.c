@@ -133,6 +133,50 @@ START_TEST(trap_names_its_kind_and_its_functions) {
 }
 END_TEST
 
+/* The fuel of a thousand turns and this instruction after them, in slices of so much. */
+static uint64_t fuel_before(const char *instruction, uint64_t slice, struct sh_agent_end *ret) {
+    struct rig r = {0};
+    struct sh_err err = {0};
+    struct sh_buf text, binary;
+    uint64_t used;
+
+    sh_buf_init(&text, SH_MIB);
+    sh_buf_init(&binary, SH_MIB);
+    sh_buf_addf(&text,
+                "(module (func (export \"_start\") (local i32)"
+                "  (loop $l (local.set 0 (i32.add (local.get 0) (i32.const 1)))"
+                "    (br_if $l (i32.lt_u (local.get 0) (i32.const 1000)))) %s))",
+                instruction);
+    rig_sandbox(&r, slice, 4, NULL);
+    sh_assert_ok(sh_module_from_text(sh_buf_str(&text), &binary, &err), &err);
+    sh_assert_ok(sh_module_load(r.sandbox, sh_buf_str(&binary), &r.module, &err), &err);
+    rig_agent(&r);
+    ck_assert_int_eq(rig_run(&r), SH_AGENT_FINISHED);
+    *ret = *sh_agent_end(r.agent);
+    used = sh_agent_counters(r.agent).fuel_used;
+    sh_buf_done(&text);
+    sh_buf_done(&binary);
+    rig_done(&r);
+    return used;
+}
+
+START_TEST(fuel_at_a_trap_is_exact_where_it_is_said_to_be) {
+    static const char division[] = "(drop (i32.div_s (i32.const 1) (i32.const 0)))";
+    struct sh_agent_end end;
+    uint64_t all = fuel_before("", 100, &end);
+
+    ck_assert_ptr_null(end.trap);
+    ck_assert_uint_gt(all, 1000);
+    ck_assert_uint_eq(fuel_before("", 1000000, &end), all);
+    ck_assert_uint_eq(fuel_before("unreachable", 1000000, &end),
+                      fuel_before("unreachable", 100, &end));
+    ck_assert(sh_trap_fuel_exact(sh_str(end.trap)));
+    ck_assert_uint_lt(fuel_before(division, 1000000, &end), fuel_before(division, 100, &end));
+    ck_assert_str_eq(end.trap, "integer division by zero");
+    ck_assert(!sh_trap_fuel_exact(sh_str(end.trap)));
+}
+END_TEST
+
 START_TEST(recursion_to_the_stack_limit_with_host_calls_ends_only_the_agent) {
     struct rig r = {0};
     const struct sh_agent_end *end = run_to_end(&r, "deep.wat");
@@ -273,6 +317,7 @@ static Suite *suite(void) {
         giving_up_at_the_memory_limit_is_told_as_such,
         module_that_begins_beyond_the_memory_limit_is_refused,
         trap_names_its_kind_and_its_functions,
+        fuel_at_a_trap_is_exact_where_it_is_said_to_be,
         recursion_to_the_stack_limit_with_host_calls_ends_only_the_agent,
         unusable_modules_are_refused_with_the_reason,
         module_that_validation_refuses_is_refused_by_the_compiler_child,

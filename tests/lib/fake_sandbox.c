@@ -6,9 +6,8 @@
  *   start OP JSON     print TEXT       wait N..|all|any   result N     emit TYPE JSON
  *   publish NAME JSON
  *   sleep MS          spin SLICES      checkpoint TEXT    output JSON  read      clock
- *   exit N            trap NAME        random             differ       loop      input
- *   input hash        prints its SHA-256 and length
- *   large BYTES [C]   a result of that size
+ *   exit N            trap NAME (`overflow`: with other fuel in each run)       random differ loop
+ * input input hash        prints its SHA-256 and length large BYTES [C]   a result of that size
  *   abort         the process dies of SIGABRT
  *   continue JSON (as new, with that input)
  *   hostfail          the host fails the agent, once in this process
@@ -625,7 +624,13 @@ static int numbers(struct sh_agent *a, const char *word) {
 
 static int end_word(struct sh_agent *a, const char *word, const char *args) {
     if (strcmp(word, "trap") == 0) {
-        a->guest.end.trap = "unreachable";
+        uint64_t lost = 0;
+
+        if (strcmp(args, "overflow") == 0) {
+            sh_random_bytes(&lost, sizeof(lost) / 2);
+        }
+        a->fuel += lost;
+        a->guest.end.trap = lost ? "integer overflow" : "unreachable";
         return sh_guest_end(&a->guest, SH_E_TRAP, "trap: %s", args);
     }
     a->guest.end.exit_status = atoi(args);

@@ -307,6 +307,18 @@ START_TEST(ends_have_their_own_codes) {
 }
 END_TEST
 
+START_TEST(fuel_that_a_trap_lost_is_not_compared) {
+    json_t *body = NULL;
+
+    fixture_open(&f, "lost");
+    json_t *events = run_one("(module\nprint a\ntrap overflow\n", "failed", NULL);
+    ck_assert_uint_eq(fixture_count(events, "WorkflowFailed", &body), 1);
+    ck_assert_str_eq(json_string_value(json_object_get(body, "trap")), "integer overflow");
+    json_decref(events);
+    fixture_close(&f);
+}
+END_TEST
+
 START_TEST(limits_end_a_workflow_with_their_names) {
     static const struct {
         const char *program, *limits, *status, *code;
@@ -543,6 +555,7 @@ static Suite *suite(void) {
         a_failed_call_is_tried_again_under_the_same_key,
         a_result_ends_at_its_limit,
         ends_have_their_own_codes,
+        fuel_that_a_trap_lost_is_not_compared,
         limits_end_a_workflow_with_their_names,
         waiting_for_a_timer_costs_no_wall_clock,
         what_nobody_granted_is_rejected_and_journaled,

@@ -195,6 +195,9 @@ static json_t *end_summary(const char *type, const json_t *body) {
             json_object_set(summary, members[i], member);
         }
     }
+    if (!sh_trap_fuel_exact(sh_json_get_str(body, "trap"))) {
+        json_object_del(summary, "fuel");
+    }
     return summary;
 }
 

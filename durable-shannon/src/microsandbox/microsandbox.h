@@ -234,6 +234,14 @@ struct sh_agent_end {
 };
 const struct sh_agent_end *sh_agent_end(const struct sh_agent *a);
 
+/* Is the fuel at an end with this trap the same in every run? Running code counts its fuel in a
+ * register, which goes to memory at calls, yields and `unreachable`; where the machine stops it,
+ * what came after the last of them is lost, and where it yielded follows the host's time too. trap:
+ * a name as above, or empty: an end without one. */
+static inline bool sh_trap_fuel_exact(struct sh_str trap) {
+    return trap.len == 0 || sh_str_eqz(trap, "unreachable") || sh_str_eqz(trap, "out of fuel");
+}
+
 /* Counters at the last suspension, for checkpoints, events and verify. */
 struct sh_agent_counters {
     uint64_t fuel_used, random_pos, ordinal, call_number;

@@ -294,7 +294,9 @@ static bool run_once(struct sh_module *module, struct fuzz_knobs k, uint64_t sli
         check_end(a);
         sh_agent_memory_digest(a, &memory);
         sh_hasher_add(&h, memory.b, sizeof(memory.b));
-        sh_hasher_add(&h, &c.fuel_used, sizeof(c.fuel_used));
+        if (sh_trap_fuel_exact(sh_str(sh_agent_end(a)->trap))) {
+            sh_hasher_add(&h, &c.fuel_used, sizeof(c.fuel_used));
+        }
         sh_hasher_add(&h, &c.random_pos, sizeof(c.random_pos));
         sh_hasher_str(&h, sh_str(sh_agent_end(a)->message));
     }
