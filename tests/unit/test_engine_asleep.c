@@ -160,6 +160,52 @@ START_TEST(an_answer_reaches_the_question_of_what_sleeps) {
 }
 END_TEST
 
+/* A time that comes meanwhile wakes nobody: nothing could be done with it. */
+START_TEST(a_used_up_budget_holds_no_memory_until_it_is_raised) {
+    sh_auto(sh_json_done) json_t *caps = fixture_json("{\"limits\":{\"tokens\":5}}");
+    sh_auto(sh_json_done) json_t *more = fixture_json("{\"tokens\":1000}");
+    sh_auto(sh_json_done) json_t *policy =
+        fixture_json("{\"rules\":[{\"agent\":\"*\",\"allow\":{\"tools\":[\"llm\"]}}]}");
+    struct fixture_answer a = {.f = &f};
+
+    memset(&f, 0, sizeof(f));
+    f.passivate_after_ms = SOON_MS;
+    f.attended = f.budget_asks = true;
+    f.policy_doc = policy;
+    fixture_open(&f, "budget");
+    sh_auto(sh_free_p) char *id =
+        fixture_submit(&f,
+                       "(module\nstart sleep {\"ms\":300}\nstart signal {\"name\":\"go\"}\n"
+                       "start llm {\"q\":1}\nwait 3\nstart llm {\"q\":2}\nwait all\nprint end\n",
+                       &(struct sh_submit){.capabilities = caps});
+    wait_asleep(1);
+    assert_status(id, "paused");
+    fixture_run_ms(&f, 400);
+    ck_assert_int_eq(stat_of("in_memory"), 0);
+    ck_assert_uint_eq(events_of(id, "Claimed"), 0);
+    ck_assert_int_eq(fixture_signal(&f, id, "go", NULL), 0);
+    wait_asleep(1);
+    assert_status(id, "paused");
+    fixture_crash(&f, SH_TWIN_LOSE_ALL);
+    fixture_run_ms(&f, 50);
+    ck_assert_int_eq(stat_of("in_memory"), 0);
+    assert_status(id, "paused");
+    sh_engine_raise(f.engine, sh_str(id), more, "a test", "", fixture_on_json, &a);
+    fixture_run(&f, &a.done);
+    ck_assert_int_eq(a.err.code, 0);
+    json_decref(a.value);
+    json_t *row = fixture_wait(&f, id);
+    ck_assert_str_eq(json_string_value(json_object_get(row, "status")), "completed");
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_object_get(row, "result")), "\"slept_ms\":300"));
+    ck_assert_ptr_nonnull(
+        strstr(json_string_value(json_object_get(row, "result")), "2 {\"ok\":{\"name\":\"go\""));
+    json_decref(row);
+    assert_verifies(id);
+    fixture_close(&f);
+}
+END_TEST
+
 static int told; /* answers to the signal below: 0 none, 1 done, -1 failed */
 
 static void on_told(void *arg, json_t *row, const struct sh_err *err) {
@@ -391,6 +437,7 @@ static Suite *suite(void) {
                                   a_signal_for_later_that_meets_the_way_to_sleep_keeps_nobody_awake,
                                   pause_cancel_and_resume_reach_what_sleeps,
                                   an_answer_reaches_the_question_of_what_sleeps,
+                                  a_used_up_budget_holds_no_memory_until_it_is_raised,
                                   a_follower_stays_with_it_through_its_sleep,
                                   sleepers_are_read_page_by_page,
                                   data_without_an_index_gets_one,

@@ -127,7 +127,8 @@ static void assert_nothing_left(const char *twin) {
         all = sh_twin_snapshot(sh_twin_named(twin));
         wake = json_incref(json_object_get(all, "wake"));
         json_object_foreach(json_object_get(all, "meta"), key, value) {
-            ck_assert_msg(strncmp(key, "family-", 7) != 0, "%s", key);
+            ck_assert_msg(strncmp(key, "family-", 7) != 0 && strncmp(key, "rests:", 6) != 0, "%s",
+                          key);
         }
         ck_assert_uint_eq(json_object_size(json_object_get(all, "active")), 0);
         json_decref(all);
@@ -369,7 +370,7 @@ START_TEST(a_raise_reaches_those_above_that_sleep) {
     children_of(id, 1, child);
     children_of(child[0], 1, grandchild);
     json_decref(wait_status(grandchild[0], "paused"));
-    wait_asleep(2, 1);
+    wait_asleep(3, 0);
     a = (struct fixture_answer){.f = &f};
     sh_engine_raise(f.engine, sh_str(grandchild[0]), more, "a test", "", fixture_on_json, &a);
     fixture_run(&f, &a.done);
@@ -379,6 +380,63 @@ START_TEST(a_raise_reaches_those_above_that_sleep) {
     ck_assert(has_event(id, "BudgetRaised") && has_event(child[0], "BudgetRaised"));
     ck_assert_uint_eq(fake_llm.n_keys, 3);
     assert_nothing_left("raise");
+    close_it();
+}
+END_TEST
+
+/* What some of five take leaves too little for the others, which rest until their parent's budget
+ * is raised. A call that the power cut off counts as 9: their own limit leaves room for one. */
+START_TEST(a_raise_wakes_a_family_that_rests_wherever_the_power_goes) {
+    sh_auto(sh_json_done) json_t *more = fixture_json("{\"tokens\":1000}");
+    bool left = true;
+
+    for (int k = 0; left; k++) {
+        char child[5][SH_ID_MAX + 1], name[20];
+        struct fixture_answer a = {.f = &f};
+        ck_assert_int_lt(k, 60);
+        snprintf(name, sizeof(name), "raise%d", k);
+        f.attended = f.budget_asks = true;
+        open_it(name, "(module\n" SMALL_CALL SMALL_CALL "print hello\n");
+        sh_auto(sh_free_p) char *id =
+            submit("(module\n" START_CHILD START_CHILD START_CHILD START_CHILD START_CHILD
+                   "wait all\nprint end\n",
+                   "{\"limits\":{\"tokens\":24}}");
+        children_of(id, 5, child);
+        for (int i = 0; i < 2000 && stat_of("in_memory") > 0; i++) {
+            fixture_run_ms(&f, 5); /* until those that are left rest */
+        }
+        sh_twin_hold(sh_twin_named(name), true);
+        sh_engine_raise(f.engine, sh_str(id), more, "a test", "", nobody_waits, NULL);
+        left = crash_after(name, k);
+        if (!has_event(id, "BudgetRaised")) {
+            sh_engine_raise(f.engine, sh_str(id), more, "a test", "", fixture_on_json, &a);
+            fixture_run(&f, &a.done);
+            json_decref(a.value);
+        }
+        for (int i = 0; i < 5; i++) {
+            assert_ends(child[i], "completed", "hello");
+        }
+        assert_ends(id, "completed", "end");
+        assert_nothing_left(name);
+        close_it();
+    }
+}
+END_TEST
+
+START_TEST(one_that_is_canceled_while_it_rests_over_a_budget_leaves_nothing) {
+    char child[1][SH_ID_MAX + 1];
+
+    f.attended = f.budget_asks = true;
+    open_it("rests", "(module\n" CALL CALL CALL "print hello\n");
+    sh_auto(sh_free_p) char *id =
+        submit("(module\n" START_CHILD "wait all\nprint end\n", "{\"limits\":{\"tokens\":12}}");
+    children_of(id, 1, child);
+    json_decref(wait_status(child[0], "paused"));
+    wait_asleep(2, 0);
+    ck_assert_int_eq(fixture_control(&f, id, sh_engine_cancel), 0);
+    assert_ends(id, "canceled", NULL);
+    assert_ends(child[0], "canceled", NULL);
+    assert_nothing_left("rests");
     close_it();
 }
 END_TEST
@@ -504,6 +562,8 @@ static Suite *suite(void) {
                                   a_parent_s_end_ends_its_sleeping_children_wherever_the_power_goes,
                                   pause_and_resume_reach_a_family_that_sleeps,
                                   a_raise_reaches_those_above_that_sleep,
+                                  a_raise_wakes_a_family_that_rests_wherever_the_power_goes,
+                                  one_that_is_canceled_while_it_rests_over_a_budget_leaves_nothing,
                                   two_hundred_families_that_wait_hold_no_memory,
                                   time_of_all_that_run_counts_and_nobody_is_asked_for_it,
                                   a_child_that_goes_on_lives_longer_than_its_heartbeat,

@@ -133,7 +133,7 @@ static void row_update(struct sh_workflow *wf) {
         json_object_del(wf->row, "approval_pending");
     }
     json_object_set_new(wf->row, "approvals", pending);
-    sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+    sh_workflow_row_update(wf);
 }
 
 static struct sh_approval *approval_new(struct sh_workflow *wf, json_t *question) {

@@ -53,12 +53,23 @@ static void until(struct rest *r, int64_t wall_us) {
     r->until_us = wall_us && wall_us < r->until_us ? wall_us : r->until_us;
 }
 
+/* Times that come go on being kept, but nothing can be done for it before its budget is raised.
+ * Without an agent it has the times that it fell asleep with. */
+static void unwaited(const struct sh_workflow *wf, struct rest *r) {
+    json_decref(r->first);
+    r->first = NULL;
+    r->boot_us = r->until_us = NEVER;
+    if (!wf->agent && wf->slept) {
+        json_object_update_missing(r->timers, wf->slept);
+    }
+}
+
 /* Does it wait for nothing but times, signals, answers and children? Then `r` has the first two. */
 static bool only_waits(const struct sh_workflow *wf, struct rest *r) {
     sh_list_each (node, &wf->activities.list) {
         const struct sh_activity *a = sh_container_of(node, struct sh_activity, link);
-        if (a->state == SH_ACTIVITY_ASKED) {
-            continue; /* the question below has its time */
+        if (a->state == SH_ACTIVITY_ASKED || a->state == SH_ACTIVITY_BROKE) {
+            continue; /* the question below has its time; the budget has none */
         }
         if (a->state != SH_ACTIVITY_OUT || a->compensates) {
             return false;
@@ -80,14 +91,17 @@ static bool only_waits(const struct sh_workflow *wf, struct rest *r) {
             return false;
         }
     }
+    if (wf->sleep_timer.slot) {
+        timer_runs(wf, r, &wf->sleep_timer, "call ", sh_agent_wait(wf->agent)->call_number);
+    }
+    if (wf->over_budget) {
+        unwaited(wf, r);
+    }
     sh_list_each (node, &wf->approvals.pending) {
         const struct sh_approval *ap = sh_container_of(node, struct sh_approval, link);
         timer_runs(wf, r, &ap->timer, "approval ", ap->number);
     }
     timer_runs(wf, r, &wf->heartbeat_timer, SH_HEARTBEAT, 0);
-    if (wf->sleep_timer.slot) {
-        timer_runs(wf, r, &wf->sleep_timer, "call ", sh_agent_wait(wf->agent)->call_number);
-    }
     until(r, wf->spec.deadline_us);
     return true;
 }
@@ -100,25 +114,32 @@ static bool waits_long(const struct sh_workflow *wf) {
                                            w->delay_ns >= SH_SLEEP_RECORDED_NS);
 }
 
+static bool ends_or_leaves(const struct sh_workflow *wf) {
+    return wf->phase != SH_PHASE_HELD || wf->leaving || wf->verify || wf->doom ||
+           wf->cancel_requested || wf->compensations.end || wf->engine->stopping;
+}
+
+static bool has_reads_or_writes_under_way(const struct sh_workflow *wf) {
+    return wf->looks > 0 || wf->reading || !sh_list_empty(&wf->journal.draft) ||
+           wf->journal.commits_pending > 0;
+}
+
 /* Is it as it can be left: nothing under way, nothing to do, nothing that only memory knows? */
 static bool at_rest(const struct sh_workflow *wf) {
-    const struct sh_journal *j = &wf->journal;
+    bool stands = wf->paused || wf->over_budget; /* whatever has come for it */
 
-    if (wf->phase != SH_PHASE_HELD || wf->leaving || wf->verify || wf->doom ||
-        wf->cancel_requested || wf->compensations.end || wf->over_budget || wf->looks > 0 ||
-        wf->engine->stopping || wf->engine->config.passive ||
-        !(wf->waiting || wf->paused || !wf->agent) || !sh_list_empty(&wf->inputs) ||
-        !sh_list_empty(&j->draft) || j->commits_pending > 0 || wf->reading ||
+    if (ends_or_leaves(wf) || has_reads_or_writes_under_way(wf) || wf->engine->config.passive ||
+        !(wf->waiting || stands || !wf->agent) || !(stands || sh_list_empty(&wf->inputs)) ||
         (wf->spec.stdin_live && !wf->stdin_eof) || (sh_net_any(wf) && !wf->paused)) {
         return false;
     }
     if (!wf->agent) {
-        return sh_approval_start_pending(wf);
+        return wf->over_budget || sh_approval_start_pending(wf);
     }
     if (wf->history.bodies) { /* a replay that is not over */
         return false;
     }
-    return wf->paused || waits_long(wf);
+    return stands || waits_long(wf);
 }
 
 static uint64_t limit_ns(const struct sh_engine *e) {
@@ -165,7 +186,7 @@ static void fall_asleep(struct sh_workflow *wf, struct rest *r) {
         json_object_set_new(asleep, "account", sh_account_describe(wf));
     }
     json_object_set_new(wf->row, "asleep", asleep);
-    sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+    sh_workflow_row_update(wf);
     sh_journal_commit(wf, marked, NULL);
 }
 
@@ -213,7 +234,7 @@ void sh_asleep_touched(struct sh_workflow *wf) {
     }
     json_object_del(wf->row, "asleep");
     sh_family_awake(wf);
-    sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+    sh_workflow_row_update(wf);
     sh_asleep_rest(wf); /* nothing else may come: what it awaits may be another event */
 }
 
@@ -234,7 +255,9 @@ static void time_came(struct sh_timer *t) {
 
     for (size_t i = 0; i < w->n; i++) {
         const struct sh_wake wake = w->page[i];
-        if (wake.at_us <= now) {
+        if (wake.at_us <= now && wake.due_us == SH_RAISE_DUE_US) {
+            sh_budget_wake_family(w->engine, &wake.id, "");
+        } else if (wake.at_us <= now) {
             sh_takeup_wake(w->engine, &wake.id, w->kind, wake.due_us);
         } else {
             w->page[kept++] = wake;

@@ -1,6 +1,7 @@
 /* Passivation: a workflow that waits long for what the world does by itself (a time, a signal, an
- * answer of a person, a child) holds no memory: its agent is freed, its workspace removed, and its
- * row says what it waits for. When that comes it is taken up and replayed like after a restart.
+ * answer of a person, a raise of its budget, a child) holds no memory: its agent is freed, its
+ * workspace removed, and its row says what it waits for. When that comes it is taken up and
+ * replayed like after a restart.
  *
  * A row's member "asleep": {signals: {name: true}, timers: {name: moment} (moment.h), first (of
  * them), wake_at_us? (when that is over, by the wall clock as it would be had nobody set it since

@@ -158,7 +158,8 @@ static void exceeded(struct sh_workflow *wf, const struct breach *b) {
         sh_workflow_journal_full(wf);
     }
     if (wf->over_budget) {
-        sh_workflow_row_put(wf, "paused");
+        sh_budget_rests_record(wf, true);
+        sh_workflow_row_update(wf);
     } else {
         sh_workflow_doom(wf, SH_E_BUDGET, message);
     }
@@ -305,6 +306,7 @@ bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end) {
     wf->waiting = true;
     exceeded(wf, &(struct breach){&wf->id, what, limit, limit});
     sh_workflow_dispose(wf); /* a rest may be long; it is made again from its journal */
+    sh_asleep_rest(wf);
     return wf->over_budget;
 }
 

@@ -16,6 +16,7 @@
 
 struct sh_activity;
 struct sh_agent_end;
+struct sh_engine;
 struct sh_workflow;
 
 struct sh_spent {
@@ -48,6 +49,19 @@ bool sh_budget_rests(struct sh_workflow *wf, const struct sh_agent_end *end);
 void sh_budget_wall_used_up(struct sh_workflow *wf);
 
 void sh_budget_apply(struct sh_workflow *wf, const struct sh_event *ev);
+/* The same, as an event of its own: more (of this one; NULL: of another of its family) is to be
+ * had. Into the open commit; false: its journal is full. */
+bool sh_budget_add_raise(struct sh_workflow *wf, const json_t *more, const char *by,
+                         const char *reason);
+
+/* raise_family.c: into the open commit, that it rests over a budget that its family may raise. */
+void sh_budget_rests_record(struct sh_workflow *wf, bool rests);
+#define SH_RAISE_DUE_US 2 /* of the record in SH_TABLE_WAKE, with the root's id: family.h */
+/* Into the commit of a raise, that its family is to try again. gives  whether there is one */
+bool sh_budget_family_raised(struct sh_workflow *wf);
+/* Do so: now, or as the record says that a raise left behind. by: copied */
+void sh_budget_wake_family(struct sh_engine *e, const struct sh_id *root, const char *by);
+
 /* Taken up again: attempts that were cut off settle at what was reserved for them. */
 void sh_budget_settle_lost(struct sh_workflow *wf, int64_t claimed_us);
 /* Made anew from its journal, once its agent is the loop's. */

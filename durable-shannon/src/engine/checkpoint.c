@@ -57,7 +57,7 @@ static void write_event(struct sh_workflow *wf, json_t *kept, const json_t *name
     } else {
         sh_blobs_named(wf, names, wf->journal.seq);
         sh_workflow_sign_head(wf);
-        sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+        sh_workflow_row_update(wf);
     }
     sh_journal_commit(wf, NULL, NULL);
 }

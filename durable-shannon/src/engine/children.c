@@ -158,7 +158,7 @@ int sh_birth_commit(const struct sh_birth *b, struct sh_workflow *child,
     sh_account_join(child, parent);
     json_object_set_new(parent->row, "children",
                         json_integer(sh_json_get_int(parent->row, "children", 0) + 1));
-    sh_workflow_row_put(parent, parent->paused ? "paused" : "running");
+    sh_workflow_row_update(parent);
     sh_journal_commit_both(child, then, arg, parent);
     return 0;
 }

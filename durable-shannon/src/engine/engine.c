@@ -206,6 +206,7 @@ int sh_engine_start(const struct sh_engine_config *config, sh_store_done_fn cb, 
     sh_kv_init(e);
     sh_list_init(&e->parked);
     sh_list_init(&e->disposals);
+    sh_list_init(&e->family_raises);
     sh_takeup_init(e);
     e->takeup.held = true;
     e->config.passivate_after_ms =

@@ -37,6 +37,11 @@ void sh_workflow_row_put(struct sh_workflow *wf, const char *status) {
     sh_journal_put(wf, SH_TABLE_WORKFLOW, wf->id.s, json_deep_copy(row));
 }
 
+void sh_workflow_row_update(struct sh_workflow *wf) {
+    sh_workflow_row_put(wf,
+                        wf->paused || json_object_get(wf->row, "budget") ? "paused" : "running");
+}
+
 static json_t *usage_json(const struct sh_workflow *wf, uint64_t fuel) {
     return json_pack("{s:I, s:I, s:I, s:f, s:I}", "input_tokens", (json_int_t)wf->usage_input,
                      "output_tokens", (json_int_t)wf->usage_output, "total_tokens",
@@ -152,6 +157,9 @@ void sh_workflow_end(struct sh_workflow *wf, const char *type, const char *statu
         json_object_set_new(wf->row, "error", error_json(body));
     }
     sh_account_end(wf);
+    if (wf->over_budget) {
+        sh_budget_rests_record(wf, false);
+    }
     sh_family_ends(wf);
     sh_schedule_task_ends(wf, strcmp(type, "WorkflowCompleted") == 0);
     sh_journal_add(wf, type, body);

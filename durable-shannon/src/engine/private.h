@@ -158,8 +158,9 @@ struct sh_engine {
     struct sh_takeup takeup;
     struct sh_wakes wakes[SH_WAKE_KINDS];
     struct sh_disk_watch disk;
-    size_t n_asleep;          /* passivated workflows, of this data directory */
-    struct sh_list disposals; /* agents and workspaces on their way out */
+    size_t n_asleep;              /* passivated workflows, of this data directory */
+    struct sh_list disposals;     /* agents and workspaces on their way out */
+    struct sh_list family_raises; /* raise_family.c */
     bool deferring, deferred_in_vain;
     void *accounts;         /* tsearch tree of struct sh_account */
     struct sh_crash *crash; /* who is at work, for the next process to read */
@@ -230,6 +231,7 @@ void sh_workflow_apply_lean(struct sh_workflow *wf, const struct sh_event *ev,
 void sh_workflow_finish(struct sh_workflow *wf, const struct sh_agent_end *end);
 void sh_workflow_fail(struct sh_workflow *wf, int code, const char *message);
 void sh_workflow_row_put(struct sh_workflow *wf, const char *status); /* into the open commit */
+void sh_workflow_row_update(struct sh_workflow *wf); /* the same of one that has begun, not ended */
 /* The final event, now. takes body */
 void sh_workflow_end(struct sh_workflow *wf, const char *type, const char *status, json_t *body);
 void sh_workflow_sign_head(struct sh_workflow *wf); /* into the row: what the chain ends with now */

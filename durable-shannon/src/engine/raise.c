@@ -139,29 +139,17 @@ static json_t *raise_body(const json_t *more, const char *by, const char *reason
     return body;
 }
 
-static bool add_raise(struct sh_workflow *wf, const json_t *more, const char *by,
-                      const char *reason) {
+bool sh_budget_add_raise(struct sh_workflow *wf, const json_t *more, const char *by,
+                         const char *reason) {
+    if (wf->over_budget) {
+        sh_budget_rests_record(wf, false);
+    }
     json_object_del(wf->row, "budget");
     if (sh_journal_add(wf, "BudgetRaised", raise_body(more, by, reason)) == 0) {
         return false;
     }
-    sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+    sh_workflow_row_update(wf);
     return true;
-}
-
-/* Whoever rests in that family may try again. */
-static void let_them_try(const struct sh_workflow *wf, const char *by) {
-    const struct sh_lineage *l = &wf->spec.lineage;
-    const char *root = l->depth ? l->root.s : wf->id.s;
-
-    sh_list_each (node, &wf->engine->workflows) {
-        struct sh_workflow *x = sh_container_of(node, struct sh_workflow, link);
-        if (x != wf && x->over_budget && !x->reading && x->phase < SH_PHASE_ENDING &&
-            strcmp(x->spec.lineage.root.s, root) == 0 &&
-            add_raise(x, NULL, by, "the budget of its family was raised")) {
-            sh_journal_commit(x, NULL, NULL);
-        }
-    }
 }
 
 /* The nearest of those above it that the raise cannot be told yet, or NULL. */
@@ -182,6 +170,8 @@ void sh_engine_raise(struct sh_engine *e, struct sh_str id, const json_t *more, 
     struct sh_workflow *wf = sh_workflow_find(e, id);
     struct sh_control *c;
     struct sh_err err = {0};
+    struct sh_id root;
+    bool family;
 
     if (check_amounts(more, &err) == 0 &&
         (sh_defer(e, wf, id, &asked) || sh_defer_behind(e, away(wf), id, &asked))) {
@@ -198,15 +188,20 @@ void sh_engine_raise(struct sh_engine *e, struct sh_str id, const json_t *more, 
     }
     for (struct sh_account *a = wf->account ? wf->account->up : NULL; a; a = a->up) {
         struct sh_workflow *x = a->wf;
-        if (x && !x->reading && x->phase < SH_PHASE_ENDING && add_raise(x, more, by, reason)) {
+        if (x && !x->reading && x->phase < SH_PHASE_ENDING &&
+            sh_budget_add_raise(x, more, by, reason)) {
             sh_journal_commit(x, NULL, NULL);
         }
     }
-    if (!add_raise(wf, more, by, reason)) {
+    if (!sh_budget_add_raise(wf, more, by, reason)) {
         sh_fail(&err, SH_E_JOURNAL, "the task's journal has reached its size limit");
         sh_control_end(c, NULL, &err);
         return;
     }
+    family = sh_budget_family_raised(wf);
+    root = wf->spec.lineage.depth ? wf->spec.lineage.root : wf->id;
     sh_journal_commit(wf, sh_control_written, c);
-    let_them_try(wf, by);
+    if (family) {
+        sh_budget_wake_family(e, &root, by ? by : "");
+    }
 }

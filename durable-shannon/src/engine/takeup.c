@@ -125,7 +125,10 @@ static void go_live(struct sh_workflow *wf) {
     sh_claim(wf);
     if (wf->place_queued) {
         json_object_del(wf->row, "queue");
-        sh_workflow_row_put(wf, wf->paused ? "paused" : "running");
+        sh_workflow_row_update(wf);
+    }
+    if (wf->over_budget) {
+        sh_budget_rests_record(wf, true); /* earlier versions kept none */
     }
     sh_journal_commit(wf, NULL, NULL);
     sh_approvals_arm(wf);
